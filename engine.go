@@ -1,0 +1,425 @@
+package punctual
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+const (
+	// maxSleep bounds every wait of the loop: the wall clock can jump and a laptop can sleep, so a long wait is judged again.
+	maxSleep = 30 * time.Second
+	// claimBatch bounds how many runs one claim starts, so that one transaction stays short.
+	claimBatch = 500
+	// lockedWait is the pause after a claim that found something due but could take nothing, since others hold it.
+	lockedWait = 10 * time.Millisecond
+
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// phase is where a Scheduler's life stands. It only moves forward.
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseRunning
+	phaseDraining // nothing new starts; what is in flight may finish
+	phaseClosed   // everything has ended
+)
+
+// Scheduler is one instance of the engine over a Store; many may share one durable Store. Make it with New. All methods are safe for
+// concurrent use, and all may be called from inside a run.
+//
+// One goroutine, the loop, claims what is due and hands each run to a goroutine of its own, then sleeps until the next due time.
+// Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
+// takes over from dead instances and trims the ledger (housekeeping.go).
+type Scheduler struct {
+	config
+	store    Store
+	leaser   Leaser  // nil when the store is not made for sharing
+	watcher  Watcher // nil when the store gives no hints
+	executor Executor
+	kinds    KindLister // nil when the executor takes all kinds
+	ids      *idSource
+	finisher finisher
+
+	wake      chan struct{} // capacity 1: the loop should look again
+	beatNow   chan struct{} // capacity 1: the beat should not wait for its time
+	stopping  chan struct{} // closed when draining begins
+	landed    chan struct{} // closed when draining and nothing is in flight any more
+	abandoned chan struct{} // closed when nobody waits for results any more
+	done      chan struct{} // closed when every goroutine of the engine has ended
+
+	mu       sync.Mutex // guards all below; never held across host code, I/O or a channel send that can block
+	phase    phase
+	base     context.Context         // values of the Start context
+	calls    context.Context         // ends when waiting for the store is no use any more
+	endCall  context.CancelCauseFunc // of calls
+	detach   func() bool             // forgets the Start context
+	watch    context.Context         // ends when draining begins
+	endWatch context.CancelFunc      // of watch
+	flights  map[attemptKey]*flight  // attempts that this instance has started and not yet stored
+	busy     int                     // attempts that are in host code or about to be
+	ops      map[uint64]struct{}     // store calls under way that may start runs
+	opSeq    uint64
+	reserve  int       // slots held for those calls
+	loop     loopState // what the loop waits for
+	session  sessionState
+	faults   map[string]string // tasks that this instance set aside, with the reason
+	failing  storeFailure
+	changed  chan struct{} // closed and replaced at each change while somebody waits
+	waiters  int
+}
+
+// loopState is what the loop waits for, on this instance's clock.
+type loopState struct {
+	parked  bool
+	starved bool      // parked for want of a free slot
+	next    time.Time // next known due time; zero when none
+	until   time.Time // when the loop looks again by itself
+	hint    time.Time // earliest due time that was reported since the last claim began; zero when none
+	blind   bool      // the last claim failed, so next is not known
+}
+
+// storeFailure is since when and how the store fails; zero when it works.
+type storeFailure struct {
+	since time.Time
+	err   error
+}
+
+func newScheduler(store Store, executor Executor, c config) *Scheduler {
+	s := &Scheduler{
+		config: c, store: store, executor: executor, ids: newIDSource(),
+		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), stopping: make(chan struct{}),
+		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
+		flights: make(map[attemptKey]*flight), ops: make(map[uint64]struct{}), faults: make(map[string]string),
+		changed: make(chan struct{}),
+	}
+	s.calls, s.endCall = context.WithCancelCause(context.Background())
+	s.leaser, _ = store.(Leaser)
+	s.watcher, _ = store.(Watcher)
+	s.kinds, _ = executor.(KindLister)
+	s.finisher.wake = make(chan struct{}, 1)
+	return s
+}
+
+// storeNow is the Now of store requests: zero, so that the store's clock decides, unless a clock was injected.
+func (s *Scheduler) storeNow() time.Time {
+	if !s.injected {
+		return time.Time{}
+	}
+	return micros(s.clock.Now())
+}
+
+// now is the clock's time cut to the microseconds of stores, so that a due time computed from it is never late by the fraction. The
+// monotonic reading is kept.
+func (s *Scheduler) now() time.Time {
+	now := s.clock.Now()
+	return now.Add(-time.Duration(now.Nanosecond() % 1000))
+}
+
+func (s *Scheduler) rules(session string) *rules {
+	return &rules{instance: s.instance, session: session, register: s.config.register, spread: s.spread, newID: s.ids.next}
+}
+
+// run is the loop.
+func (s *Scheduler) run() {
+	backoff := newBackoff()
+	for {
+		until := s.claimDue(&backoff)
+		if !s.park(until) {
+			return
+		}
+	}
+}
+
+// claimDue claims and dispatches until nothing more is due or can be started, and returns when to look again.
+func (s *Scheduler) claimDue(backoff *backoff) time.Time {
+	for {
+		sent := s.now()
+		op, ok := s.beginClaim()
+		if !ok {
+			return sent.Add(maxSleep)
+		}
+		reply, err := s.claim(op)
+		if err != nil {
+			s.storeFailed(err)
+			return sent.Add(backoff.next())
+		}
+		backoff.reset()
+		s.storeWorks()
+		if reply.NextDue.IsZero() {
+			s.known(time.Time{})
+			return sent.Add(maxSleep)
+		}
+		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
+			s.known(sent.Add(wait))
+			return sent.Add(min(wait, maxSleep))
+		}
+		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 {
+			s.known(sent)
+			return sent.Add(lockedWait)
+		}
+	}
+}
+
+// claim makes one claim and dispatches what it started.
+func (s *Scheduler) claim(op op) (ClaimReply, error) {
+	started := 0
+	defer func() { s.endOp(op, started) }()
+	rules := s.rules(op.session)
+	type decided struct {
+		change Change
+		task   Task
+	}
+	seen := make(map[string]decided)
+	req := ClaimRequest{Now: s.storeNow(), Session: op.session, Limit: op.slots, Decide: func(v View) (Change, error) {
+		c, err := rules.decideDue(v)
+		if err == nil {
+			seen[v.Record.Task.ID] = decided{c, v.Record.Task}
+		}
+		return c, err
+	}}
+	if s.kinds != nil {
+		req.Kinds = s.kinds.Kinds()
+	}
+	reply, err := storeCall(s.engineContext(), s, func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
+	if err != nil {
+		return reply, err
+	}
+	for _, fault := range reply.SetAside {
+		delete(seen, fault.TaskID)
+		s.setAside(fault)
+	}
+	for _, d := range seen {
+		s.announce(&d.change)
+	}
+	for _, run := range reply.Started {
+		d := seen[run.TaskID]
+		s.dispatch(run, &d.task)
+		started++
+	}
+	return reply, nil
+}
+
+func (s *Scheduler) setAside(fault Fault) {
+	s.mu.Lock()
+	s.faults[fault.TaskID] = errorText(fault.Err)
+	s.mu.Unlock()
+	s.log(s.engineContext(), slog.LevelError, "task set aside until it is rescheduled", taskAttr(fault.TaskID), errorAttr(fault.Err))
+	s.emit(EventSetAside, fault.TaskID, Run{}, fault.Err)
+}
+
+// known records the next due time that a claim has told.
+func (s *Scheduler) known(next time.Time) {
+	s.mu.Lock()
+	s.loop.next, s.loop.blind = next, false
+	s.mu.Unlock()
+}
+
+// park sleeps until the given time or until somebody wakes the loop; false means that the loop should end.
+func (s *Scheduler) park(until time.Time) bool {
+	s.mu.Lock()
+	if hint := s.loop.hint; !hint.IsZero() {
+		if s.loop.next.IsZero() || hint.Before(s.loop.next) {
+			s.loop.next = hint
+		}
+		if hint.Before(until) && !s.loop.starved {
+			until = hint
+		}
+	}
+	s.loop.parked, s.loop.until = true, until
+	s.notifyLocked()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.loop.parked = false
+		s.mu.Unlock()
+	}()
+	wait := until.Sub(s.clock.Now())
+	if wait <= 0 {
+		select {
+		case <-s.stopping:
+			return false
+		default:
+			return true
+		}
+	}
+	timer := s.clock.Timer(wait)
+	defer timer.Stop()
+	if !s.clock.Now().Before(until) {
+		return true // the clock moved past while the timer was being made
+	}
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	case <-s.stopping:
+		return false
+	}
+	return true
+}
+
+// poke makes the loop look again.
+func (s *Scheduler) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// noteDue tells the loop that something is due at the given time, where now is the time of the store at that moment. It wakes the
+// loop only if that is sooner than it would look by itself.
+func (s *Scheduler) noteDue(due, now time.Time) {
+	if due.IsZero() {
+		return
+	}
+	local := s.now().Add(due.Sub(now))
+	s.mu.Lock()
+	if s.loop.hint.IsZero() || local.Before(s.loop.hint) {
+		s.loop.hint = local
+	}
+	sooner := s.loop.parked && !s.loop.starved && local.Before(s.loop.until)
+	s.mu.Unlock()
+	if sooner {
+		s.poke()
+	}
+}
+
+// op is one store call that may start runs: it holds slots for them, and the session they will belong to.
+type op struct {
+	seq     uint64
+	session string
+	slots   int
+}
+
+// beginOp admits a call of the host. With mayStart it holds a slot if there is one, so that what the call starts can be dispatched
+// at once.
+func (s *Scheduler) beginOp(mayStart bool) (op, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase >= phaseDraining {
+		return op{}, ErrClosed
+	}
+	slots := 0
+	if mayStart && s.phase == phaseRunning && s.freeLocked() > 0 && s.leaseHeldLocked() {
+		slots = 1
+	}
+	return s.openOpLocked(slots), nil
+}
+
+// beginClaim holds slots for a claim. False means that there are none, or no lease, or that the loop should end.
+func (s *Scheduler) beginClaim() (op, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loop.hint = time.Time{}
+	s.loop.starved = false
+	if s.phase != phaseRunning || !s.leaseHeldLocked() {
+		s.loop.blind = true
+		return op{}, false
+	}
+	free := s.freeLocked()
+	if free <= 0 {
+		s.loop.starved = true
+		return op{}, false
+	}
+	return s.openOpLocked(min(free, claimBatch)), true
+}
+
+func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
+
+func (s *Scheduler) openOpLocked(slots int) op {
+	s.opSeq++
+	s.ops[s.opSeq] = struct{}{}
+	s.reserve += slots
+	return op{s.opSeq, s.session.id, slots}
+}
+
+// endOp gives back the slots that the call did not use; those of started runs were taken over by their flights.
+func (s *Scheduler) endOp(o op, started int) {
+	s.mu.Lock()
+	delete(s.ops, o.seq)
+	s.reserve -= o.slots
+	hungry := s.loop.starved && started < o.slots
+	s.notifyLocked()
+	s.mu.Unlock()
+	if hungry {
+		s.poke()
+	}
+}
+
+// notifyLocked tells whoever waits that something changed, and notices the end of a drain.
+func (s *Scheduler) notifyLocked() {
+	if s.phase == phaseDraining && len(s.flights) == 0 && len(s.ops) == 0 {
+		s.phase = phaseClosed
+		close(s.landed)
+	}
+	if s.waiters > 0 {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// await blocks until ready says true, which is asked under the lock at each change, or until ctx is done.
+func (s *Scheduler) await(ctx context.Context, ready func() bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !ready() {
+		s.waiters++
+		changed := s.changed
+		s.mu.Unlock()
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		s.mu.Lock()
+		s.waiters--
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// engineContext is the context of the engine's own store calls: it has the values of the Start context.
+func (s *Scheduler) engineContext() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+// storeCall makes one call to the store with a deadline on the Scheduler's clock.
+func storeCall[T any](ctx context.Context, s *Scheduler, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := withTimeout(ctx, s.clock, s.storeTimeout, errStoreTimeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// withTimeout is context.WithTimeoutCause on an injected clock. The context has no deadline that code could read, since the clock
+// may not be the wall's.
+func withTimeout(ctx context.Context, c clock.Clock, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := c.AfterFunc(d, func() { cancel(cause) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(context.Canceled)
+	}
+}
+
+// backoff yields growing waits between tries of something that fails.
+type backoff struct{ wait time.Duration }
+
+func newBackoff() backoff { return backoff{minBackoff} }
+
+func (b *backoff) next() time.Duration {
+	wait := b.wait
+	b.wait = min(2*b.wait, maxBackoff)
+	return wait
+}
+
+func (b *backoff) reset() { b.wait = minBackoff }

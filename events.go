@@ -1,0 +1,112 @@
+package punctual
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// EventType says what happened.
+type EventType uint8
+
+// The events. For one run they arrive in the order registered, started, retried, ..., finished.
+const (
+	EventRegistered   EventType = iota + 1 // a task was added, ensured anew or rescheduled; Run is the immediate run, if any
+	EventRemoved                           // a task was removed
+	EventPaused                            // a task was paused
+	EventResumed                           // a task was resumed
+	EventStarted                           // an attempt is about to enter host code
+	EventRetried                           // an attempt failed and another will follow at Run.DueAt
+	EventReleased                          // an attempt was handed back before host code began
+	EventFinished                          // a run reached its final state and the store has it
+	EventSkipped                           // a run was skipped; Run.Reason and Run.BlockedBy say why
+	EventMissed                            // a range of occurrences was missed
+	EventLost                              // an attempt was taken away from a dead instance
+	EventStale                             // a result came after its attempt was taken over and changed nothing
+	EventSetAside                          // a task cannot be decided and was set aside; Err says why
+	EventStoreFailing                      // a store call failed; Err says how. Sent once until the store works again
+	EventStoreWorking                      // the store works again
+)
+
+var eventNames = [...]string{
+	"", "registered", "removed", "paused", "resumed", "started", "retried", "released", "finished", "skipped", "missed", "lost",
+	"stale", "set aside", "store failing", "store working",
+}
+
+// String returns the event's name.
+func (t EventType) String() string { return enumName("event", eventNames[:], int(t)) }
+
+// Event is one thing that happened.
+type Event struct {
+	Type     EventType
+	At       time.Time // by the Scheduler's clock
+	Instance string
+	TaskID   string
+	Run      Run   // the run as it is now, without payload; zero for events without one
+	Err      error // for EventSetAside and EventStoreFailing
+}
+
+// Observer is told about each event of one Scheduler: for metrics, traces and audit. Observe is called synchronously, with no lock
+// held, from many goroutines; events of one run arrive in order. It must return soon, since the engine waits for it, and a panic
+// is not recovered.
+type Observer interface {
+	Observe(Event)
+}
+
+// ObserverFunc makes a function an Observer.
+type ObserverFunc func(Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(e Event) { f(e) }
+
+func (s *Scheduler) emit(t EventType, taskID string, run Run, err error) {
+	if s.observer == nil {
+		return
+	}
+	run.Payload, run.Labels = nil, nil
+	s.observer.Observe(Event{Type: t, At: s.clock.Now(), Instance: s.instance, TaskID: taskID, Run: run, Err: err})
+}
+
+// log writes a record whose time comes from the Scheduler's clock.
+func (s *Scheduler) log(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+	if !s.logger.Enabled(ctx, level) {
+		return
+	}
+	record := slog.NewRecord(s.clock.Now(), level, msg, 0)
+	record.AddAttrs(slog.String("instance", s.instance))
+	record.AddAttrs(attrs...)
+	_ = s.logger.Handler().Handle(ctx, record) // a log that cannot be written has nowhere to be reported
+}
+
+func taskAttr(id string) slog.Attr { return slog.String("task_id", id) }
+
+func runAttrs(run Run) []slog.Attr {
+	return []slog.Attr{
+		taskAttr(run.TaskID), slog.String("task_name", run.TaskName), slog.String("run_id", run.ID),
+		slog.String("trigger", run.Trigger.String()), slog.Int("attempt", run.Attempt),
+	}
+}
+
+func errorAttr(err error) slog.Attr { return slog.String("error", errorText(err)) }
+
+// announce logs and emits what a committed change did to runs that do not start.
+func (s *Scheduler) announce(c *Change) {
+	for _, rows := range [][]Run{c.Insert, c.Update} {
+		for i := range rows {
+			switch run := rows[i]; run.State {
+			case StateSkipped:
+				s.log(context.Background(), slog.LevelInfo, "run skipped", append(runAttrs(run),
+					slog.String("reason", run.Reason), slog.String("blocked_by", run.BlockedBy))...)
+				s.emit(EventSkipped, run.TaskID, run, nil)
+			case StateMissed:
+				s.log(context.Background(), slog.LevelWarn, "occurrences missed", append(runAttrs(run),
+					slog.Time("from", run.ScheduledAt), slog.Int64("count", run.Count))...)
+				s.emit(EventMissed, run.TaskID, run, nil)
+			case StateCanceled, StateFailed:
+				s.log(context.Background(), slog.LevelInfo, "run ended", append(runAttrs(run),
+					slog.String("state", run.State.String()), slog.String("reason", run.Reason))...)
+				s.emit(EventFinished, run.TaskID, run, nil)
+			}
+		}
+	}
+}

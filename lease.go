@@ -1,0 +1,224 @@
+package punctual
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// sessionState is this instance's right to the attempts that it has started. Without a Leaser there is none and none is needed.
+type sessionState struct {
+	id    string    // "" before the first beat
+	held  bool      // false before the first beat and after the lease was lost
+	until time.Time // trusted until then on this instance's clock
+	// strays are runs that the store has on record but this instance does not know, with the newest store call at the time.
+	strays map[string]uint64
+}
+
+// leaseMargin is how long before the lease lapses in the store this instance stops trusting it: room for clocks that run at
+// different speeds and for the cancelled attempts to come down.
+func leaseMargin(lease time.Duration) time.Duration { return lease * 2 / 15 }
+
+func (s *Scheduler) leaseHeldLocked() bool {
+	if s.leaser == nil {
+		return true
+	}
+	return s.session.held && s.clock.Now().Before(s.session.until)
+}
+
+// runBeat renews the lease every third of it until the last flight of a drain has landed, whatever is in flight and however long
+// it takes. When the store cannot be reached in time, or says that the lease was lost, all attempts are cancelled and a new
+// session begins.
+func (s *Scheduler) runBeat() {
+	backoff := newBackoff()
+	for {
+		wait := s.lease / 3
+		if err := s.beat(); err != nil {
+			s.storeFailed(err)
+			wait = min(wait, backoff.next())
+		} else {
+			backoff.reset()
+			s.storeWorks()
+		}
+		timer := s.clock.Timer(wait)
+		select {
+		case <-timer.C:
+		case <-s.beatNow:
+			timer.Stop()
+		case <-s.landed:
+			timer.Stop()
+			s.endSession()
+			return
+		}
+	}
+}
+
+// beat renews the lease once.
+func (s *Scheduler) beat() error {
+	s.mu.Lock()
+	if s.session.id == "" {
+		s.session.id = randomID()
+	}
+	session, until, held, inFlight := s.session.id, s.session.until, s.session.held, len(s.flights)
+	s.mu.Unlock()
+
+	sent := s.clock.Now()
+	limit := s.storeTimeout
+	if held {
+		// The answer is of use only while the lease is trusted. Who comes late, after a freeze or a jump of the clock, gets
+		// a short moment to learn whether the session still stands.
+		limit = min(limit, max(until.Sub(sent), s.lease/15))
+	}
+	req := BeatRequest{
+		Now: s.storeNow(), Session: session, Instance: s.instance, Version: s.version, Lease: s.lease, InFlight: inFlight, Clock: micros(sent),
+	}
+	reply, err := bounded(s, limit, func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
+	switch {
+	case err == nil && !reply.Lost:
+		s.renewed(session, sent)
+		for _, id := range reply.Cancel {
+			s.cancelFlight(id, ErrCanceled)
+		}
+		return s.findStrays(session)
+	case err == nil:
+		s.loseLease(session, "the store gave the session up")
+		return s.beat()
+	case held && !s.clock.Now().Before(until):
+		s.loseLease(session, "the store could not be reached in time")
+		return s.beat() // at once under a new session: the store may be back, or only this call was slow
+	}
+	return err
+}
+
+// bounded makes one store call with a limit of its own. It returns when the limit is reached even if the store does not, since a
+// store that hangs is just what a lease has to outlive.
+func bounded[T any](s *Scheduler, limit time.Duration, call func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := withTimeout(s.engineContext(), s.clock, limit, errStoreTimeout)
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		value, err := call(ctx)
+		answers <- answer{value, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+	}
+	// An answer that came together with the limit counts.
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	default:
+		var zero T
+		return zero, context.Cause(ctx)
+	}
+}
+
+// renewed records that the lease stands, counted from when the beat was sent.
+func (s *Scheduler) renewed(session string, sent time.Time) {
+	s.mu.Lock()
+	opened := !s.session.held
+	if s.session.id == session {
+		s.session.held = true
+		s.session.until = sent.Add(s.lease - leaseMargin(s.lease))
+	}
+	s.notifyLocked()
+	blind := s.loop.blind
+	s.mu.Unlock()
+	if opened || blind {
+		s.poke()
+	}
+}
+
+// loseLease cancels all attempts of a session and forgets it; the next beat opens another.
+func (s *Scheduler) loseLease(session, why string) {
+	s.mu.Lock()
+	if s.session.id == session {
+		s.session = sessionState{}
+	}
+	s.mu.Unlock()
+	s.log(context.Background(), slog.LevelWarn, "lease lost, attempts are cancelled: "+why)
+	s.cancelFlights(ErrLeaseLost, func(f *flight) bool { return f.run.Session == session })
+}
+
+// findStrays looks for runs that the store has on record for this session but that this instance does not know: claims whose commit
+// went through though its answer was lost. They are handed back. A run counts as stray when it was unknown at two beats in a row
+// and no call that could be about to start it was under way all the while.
+func (s *Scheduler) findStrays(session string) error {
+	held, err := bounded(s, s.storeTimeout, func(ctx context.Context) ([]Run, error) { return s.leaser.Held(ctx, session) })
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	before := s.session.strays
+	known := make(map[string]bool, len(s.flights))
+	for key := range s.flights {
+		known[key.runID] = true
+	}
+	now := make(map[string]uint64)
+	var items []Finish
+	at := micros(s.clock.Now())
+	for _, run := range held {
+		if known[run.ID] {
+			continue
+		}
+		seen, twice := before[run.ID]
+		if !twice {
+			now[run.ID] = s.opSeq
+			continue
+		}
+		if s.opUnderWayLocked(seen) {
+			now[run.ID] = seen
+			continue
+		}
+		items = append(items, Finish{
+			RunID: run.ID, TaskID: run.TaskID, Attempt: run.Attempt, State: StatePending, Released: true,
+			StartedAt: run.StartedAt, FinishedAt: at,
+		})
+	}
+	if s.session.id == session {
+		s.session.strays = now
+	}
+	s.mu.Unlock()
+	if len(items) == 0 {
+		return nil
+	}
+	s.log(context.Background(), slog.LevelWarn, "runs that were claimed without an answer are handed back", slog.Int("count", len(items)))
+	reply, err := bounded(s, s.storeTimeout, func(ctx context.Context) (FinishReply, error) {
+		return s.store.Finish(ctx, FinishRequest{Now: s.storeNow(), Session: session, Items: items})
+	})
+	if err != nil {
+		return err
+	}
+	s.noteDue(reply.NextDue, reply.Now)
+	return nil
+}
+
+// opUnderWayLocked reports whether a store call that began at or before the given sequence number has not ended yet.
+func (s *Scheduler) opUnderWayLocked(seq uint64) bool {
+	for o := range s.ops {
+		if o <= seq {
+			return true
+		}
+	}
+	return false
+}
+
+// endSession tells the store that this instance has stopped, so that nobody waits for its lease to lapse.
+func (s *Scheduler) endSession() {
+	s.mu.Lock()
+	session := s.session.id
+	s.mu.Unlock()
+	_, err := bounded(s, s.storeTimeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.leaser.EndSession(ctx, session)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log(context.Background(), slog.LevelWarn, "session not closed, its lease will lapse", errorAttr(err))
+	}
+}

@@ -1,0 +1,143 @@
+package memory
+
+import (
+	"fmt"
+
+	"github.com/punctual-go/punctual"
+)
+
+// view shows a task and some of its pending runs to a decide function. t is nil when there is no such task.
+func view(t *task, pending []*row) punctual.View {
+	var v punctual.View
+	if t == nil {
+		return v
+	}
+	if t.exists {
+		v.Record = t.record()
+	}
+	l := t.ledger
+	if l == nil {
+		return v
+	}
+	if len(pending) > 0 {
+		v.Pending = make([]punctual.Run, len(pending))
+		for i, r := range pending {
+			v.Pending[i] = r.copy()
+		}
+	}
+	if v.Active = len(l.running); v.Active > 0 {
+		v.OldestActive = l.running[0].run.ID
+	}
+	v.Waiting = len(l.pending) - l.queuing()
+	return v
+}
+
+// applied is what changes did besides what is stored.
+type applied struct {
+	started []*row   // in the order decided
+	dropped []string // inserted runs whose occurrence was taken
+	news    bool     // something became due, now or later, or was ordered to be cancelled
+}
+
+// check finds what would stop a change halfway, so that apply cannot fail.
+func (s *Store) check(t *task, c *punctual.Change) error {
+	switch {
+	case !t.exists && c.Task == nil && (c.Status != nil || c.Remove || len(c.Insert) > 0):
+		return fmt.Errorf("memory: a change for a task that does not exist: %w", punctual.ErrTaskNotFound)
+	case c.Task != nil && c.Task.ID != t.id:
+		return fmt.Errorf("memory: a change of task %q would rename it to %q", t.id, c.Task.ID)
+	}
+	var seen map[string]bool
+	if len(c.Insert) > 1 {
+		seen = make(map[string]bool, len(c.Insert))
+	}
+	for i := range c.Insert {
+		id := c.Insert[i].ID
+		if s.runs[id] != nil || seen[id] || id == "" {
+			return fmt.Errorf("memory: run id %q of task %q is empty or taken", id, t.id)
+		}
+		if seen != nil {
+			seen[id] = true
+		}
+	}
+	return nil
+}
+
+// apply carries out a change that was checked, and adds to done what it did.
+func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
+	for i := range c.Update {
+		update := &c.Update[i]
+		r := s.runs[update.ID]
+		if r == nil || r.task != t || r.run.State == punctual.StateRunning ||
+			r.run.State.Final() && r.run.State != punctual.StateSkipped {
+			continue
+		}
+		s.rewrite(r, func(run *punctual.Run) { overwrite(run, update) })
+		done.add(r)
+	}
+	if c.Task != nil {
+		if !t.exists {
+			t.exists, t.created = true, now
+			s.tasks[t.id] = t
+			s.sorted.add(t, compareTasks)
+		}
+		t.define(c.Task)
+		t.updated = now
+		if t.ledger != nil {
+			t.ledger.mixed = true // requeue finds out
+		}
+	}
+	if c.Status != nil {
+		t.enter(c.Status)
+		done.news = done.news || t.next != noTime
+	}
+	for i := range c.Insert {
+		if r, ok := s.insert(t, &c.Insert[i]); ok {
+			done.add(r)
+		} else {
+			done.dropped = append(done.dropped, c.Insert[i].ID)
+		}
+	}
+	for _, id := range c.Cancel {
+		if r := s.runs[id]; r != nil && r.task == t && r.run.State == punctual.StateRunning {
+			r.run.CancelRequested = true
+			done.news = true
+		}
+	}
+	if c.Remove {
+		s.remove(t, c.KeepHistory)
+	}
+	s.requeue(t)
+}
+
+func (a *applied) add(r *row) {
+	switch r.run.State {
+	case punctual.StateRunning:
+		a.started = append(a.started, r)
+	case punctual.StatePending:
+		a.news = a.news || !r.run.DueAt.IsZero()
+	}
+}
+
+// overwrite writes the fields that an update may change.
+func overwrite(run, update *punctual.Run) {
+	run.State, run.DueAt, run.Attempt = update.State, clean(update.DueAt), update.Attempt
+	run.StartedAt, run.FinishedAt = clean(update.StartedAt), clean(update.FinishedAt)
+	run.Error, run.Reason, run.BlockedBy = update.Error, update.Reason, update.BlockedBy
+	run.Instance, run.Session = update.Instance, update.Session
+	run.Until, run.Count = clean(update.Until), update.Count
+}
+
+// remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
+func (s *Store) remove(t *task, keepHistory bool) {
+	s.unqueue(t)
+	s.sorted.remove(t, compareTasks)
+	t.exists = false
+	for !keepHistory && t.ledger != nil {
+		s.forget(t.ledger.rows.last())
+	}
+	if t.ledger == nil {
+		delete(s.tasks, t.id)
+	}
+	*t = task{id: t.id, ledger: t.ledger, deciding: t.deciding}
+}

@@ -1,0 +1,142 @@
+package memory
+
+import "slices"
+
+// requeue puts a task where Claim finds it: at the earlier of its next occurrence and its first due run, or nowhere when nothing is
+// ever due. Whoever has changed a task or its pending runs calls it last.
+func (s *Store) requeue(t *task) {
+	if t.deciding {
+		return
+	}
+	if !t.exists || t.fault() != "" {
+		s.unqueue(t)
+		return
+	}
+	kind, due := t.kind(), int64(never)
+	if t.next != noTime {
+		due = t.next
+	}
+	switch l := t.ledger; {
+	case l == nil:
+	case l.mixed:
+		due = min(due, s.requeueForeign(t, kind))
+	case len(l.pending) > 0:
+		due = min(due, l.pending[0].dueAt())
+	}
+	t.entry.task = t
+	s.queueOf(kind).set(&t.entry, due)
+}
+
+// requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
+// of the task's own kind is due.
+func (s *Store) requeueForeign(t *task, own string) (due int64) {
+	l := t.ledger
+	first := make(map[string]int64)
+	for _, r := range l.pending {
+		if _, later := first[r.run.Kind]; !later {
+			first[r.run.Kind] = r.dueAt()
+		}
+	}
+	for kind, e := range l.foreign {
+		if _, still := first[kind]; !still {
+			e.leave()
+			delete(l.foreign, kind)
+		}
+	}
+	due = never
+	l.mixed = false
+	for kind, at := range first {
+		if kind == own {
+			due = at
+			continue
+		}
+		l.mixed = true
+		if l.foreign == nil {
+			l.foreign = make(map[string]*entry)
+		}
+		if l.foreign[kind] == nil {
+			l.foreign[kind] = &entry{task: t}
+		}
+		s.queueOf(kind).set(l.foreign[kind], at)
+	}
+	if e := l.foreign[own]; e != nil {
+		e.leave() // the task has this kind again, and its own place covers it
+		delete(l.foreign, own)
+	}
+	return due
+}
+
+// unqueue takes a task out of all queues.
+func (s *Store) unqueue(t *task) {
+	t.entry.leave()
+	if t.ledger != nil {
+		for _, e := range t.ledger.foreign {
+			e.leave()
+		}
+	}
+}
+
+// queueOf returns the queue of a kind. Queues stay when they run empty: kinds are few, since each has a handler in code.
+func (s *Store) queueOf(kind string) *queue {
+	q := s.queues[kind]
+	if q == nil {
+		q = &queue{}
+		s.queues[kind] = q
+	}
+	return q
+}
+
+// queuesOf appends the queues of some kinds; nil means all.
+func (s *Store) queuesOf(kinds []string, to []*queue) []*queue {
+	if kinds == nil {
+		for _, q := range s.queues {
+			to = append(to, q)
+		}
+		return to
+	}
+	for _, kind := range kinds {
+		if q := s.queues[kind]; q != nil {
+			to = append(to, q)
+		}
+	}
+	return to
+}
+
+// earliest returns the task that is first in due order among some queues, and when it is due.
+func earliest(queues []*queue) (*task, int64) {
+	var first queued
+	for _, q := range queues {
+		if len(q.heap) > 0 && (first.entry == nil || q.heap[0].before(first)) {
+			first = q.heap[0]
+		}
+	}
+	if first.entry == nil {
+		return nil, never
+	}
+	return first.entry.task, first.due
+}
+
+// dueAt is when a pending run may start; never when it waits for the gate.
+func (r *row) dueAt() int64 {
+	if r.run.DueAt.IsZero() {
+		return never
+	}
+	return r.run.DueAt.UnixMicro()
+}
+
+// dueRuns returns the runs of a task that are due by now, of some kinds.
+func (t *task) dueRuns(now int64, kinds []string) []*row {
+	l := t.ledger
+	if l == nil {
+		return nil
+	}
+	n := 0
+	for n < len(l.pending) && l.pending[n].dueAt() <= now {
+		n++
+	}
+	due := l.pending[:n]
+	if !l.mixed || kinds == nil {
+		return due
+	}
+	return slices.DeleteFunc(slices.Clone(due), func(r *row) bool { return !slices.Contains(kinds, r.run.Kind) })
+}

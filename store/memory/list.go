@@ -1,0 +1,143 @@
+package memory
+
+import (
+	"iter"
+	"slices"
+	"sort"
+)
+
+// maxChunk is how many values one chunk of a list holds: small enough that shifting a chunk costs less than a cache miss or two,
+// large enough that the directory of ten million values still fits a processor's cache.
+const maxChunk = 512
+
+// list keeps values in ascending order as a sequence of short sorted slices. Values arrive almost in order here, so most inserts
+// append; an insert or a removal anywhere shifts one chunk. It costs about the eight bytes of a pointer for each value.
+//
+// Orders are passed to each call, because the same kind of list holds rows by id and numbers by value, and a list that stands in
+// each of a million tasks should be no larger than a slice. The zero value is empty.
+type list[T any] struct {
+	chunks [][]T
+}
+
+// position is a place in a list: an index into the directory and one into the chunk. It is void after a change.
+type position struct{ chunk, index int }
+
+// seek returns the first place whose value reaches what is sought: reached is false for all values before it and true for it and
+// all after it.
+func (l *list[T]) seek(reached func(T) bool) position {
+	c := sort.Search(len(l.chunks), func(i int) bool {
+		chunk := l.chunks[i]
+		return reached(chunk[len(chunk)-1])
+	})
+	if c == len(l.chunks) {
+		return position{c, 0}
+	}
+	chunk := l.chunks[c]
+	return position{c, sort.Search(len(chunk), func(i int) bool { return reached(chunk[i]) })}
+}
+
+// at returns the value at a place; false at the end.
+func (l *list[T]) at(p position) (value T, ok bool) {
+	if p.chunk >= len(l.chunks) {
+		return value, false
+	}
+	return l.chunks[p.chunk][p.index], true
+}
+
+// add inserts a value unless an equal one is there, and reports whether it did.
+func (l *list[T]) add(value T, compare func(a, b T) int) bool {
+	n := len(l.chunks)
+	if n == 0 || compare(l.last(), value) < 0 {
+		if n == 0 || len(l.chunks[n-1]) >= maxChunk {
+			l.chunks = append(l.chunks, []T{value})
+		} else {
+			l.chunks[n-1] = append(l.chunks[n-1], value)
+		}
+		return true
+	}
+	p := l.seek(func(other T) bool { return compare(other, value) >= 0 })
+	if other, _ := l.at(p); compare(other, value) == 0 {
+		return false
+	}
+	chunk := slices.Insert(l.chunks[p.chunk], p.index, value)
+	l.chunks[p.chunk] = chunk
+	if len(chunk) > maxChunk {
+		half := len(chunk) / 2
+		right := slices.Clone(chunk[half:])
+		l.chunks[p.chunk] = slices.Clone(chunk[:half])
+		l.chunks = slices.Insert(l.chunks, p.chunk+1, right)
+	}
+	return true
+}
+
+// remove takes out the value that equals the given one, and reports whether there was one.
+func (l *list[T]) remove(value T, compare func(a, b T) int) bool {
+	p := l.seek(func(other T) bool { return compare(other, value) >= 0 })
+	if other, ok := l.at(p); !ok || compare(other, value) != 0 {
+		return false
+	}
+	chunk := l.chunks[p.chunk]
+	if p.index < len(chunk)/2 {
+		// What goes is mostly old and stands in front: nothing else moves then.
+		copy(chunk[1:], chunk[:p.index])
+		clear(chunk[:1])
+		chunk = chunk[1:]
+	} else {
+		chunk = slices.Delete(chunk, p.index, p.index+1)
+	}
+	l.chunks[p.chunk] = chunk
+	switch next := p.chunk + 1; {
+	case len(chunk) == 0:
+		l.chunks = slices.Delete(l.chunks, p.chunk, next)
+	case next < len(l.chunks) && len(chunk)+len(l.chunks[next]) <= maxChunk/2:
+		l.chunks[p.chunk] = append(chunk, l.chunks[next]...)
+		l.chunks = slices.Delete(l.chunks, next, next+1)
+	}
+	return true
+}
+
+func (l *list[T]) empty() bool { return len(l.chunks) == 0 }
+
+// first and last return the ends of a list that is not empty.
+func (l *list[T]) first() T { return l.chunks[0][0] }
+
+func (l *list[T]) last() T {
+	chunk := l.chunks[len(l.chunks)-1]
+	return chunk[len(chunk)-1]
+}
+
+// ascend yields the values from a place to the end.
+func (l *list[T]) ascend(from position) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for c, i := from.chunk, from.index; c < len(l.chunks); c, i = c+1, 0 {
+			for _, value := range l.chunks[c][i:] {
+				if !yield(value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// descend yields the values before a place, the nearest first.
+func (l *list[T]) descend(from position) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		c, i := from.chunk, from.index
+		for {
+			if i == 0 {
+				c--
+				if c < 0 {
+					return
+				}
+				i = len(l.chunks[c])
+			}
+			i--
+			if !yield(l.chunks[c][i]) {
+				return
+			}
+		}
+	}
+}
+
+// end is the place after the last value.
+func (l *list[T]) end() position { return position{len(l.chunks), 0} }

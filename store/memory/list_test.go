@@ -1,0 +1,163 @@
+package memory
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// inChunks checks what seek and the ends rely on: no chunk is empty or too long, and all is in order.
+func inChunks(t *testing.T, l *list[int], want []int) {
+	t.Helper()
+	var got []int
+	for _, chunk := range l.chunks {
+		require.NotEmpty(t, chunk)
+		require.LessOrEqual(t, len(chunk), maxChunk)
+		got = append(got, chunk...)
+	}
+	require.Equal(t, len(want), len(got))
+	require.True(t, slices.Equal(want, got))
+}
+
+func TestListAgreesWithASortedSlice(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	orders := map[string]func(step int) int{
+		"random":     func(int) int { return random.IntN(3000) },
+		"ascending":  func(step int) int { return step },
+		"descending": func(step int) int { return 20000 - step },
+	}
+	for name, next := range orders {
+		t.Run(name, func(t *testing.T) {
+			var l list[int]
+			var want []int
+			for step := range 8000 {
+				value := next(step)
+				i, found := slices.BinarySearch(want, value)
+				remove := random.IntN(5) == 0
+				if step > 6000 && len(want) > 0 { // shrink, so that chunks merge and vanish
+					remove, i, found = true, random.IntN(len(want)), true
+					value = want[i]
+				}
+				switch {
+				case remove:
+					require.Equal(t, found, l.remove(value, cmp.Compare[int]))
+					if found {
+						want = slices.Delete(want, i, i+1)
+					}
+				default:
+					require.Equal(t, !found, l.add(value, cmp.Compare[int]))
+					if !found {
+						want = slices.Insert(want, i, value)
+					}
+				}
+				if step%97 == 0 {
+					inChunks(t, &l, want)
+				}
+			}
+			inChunks(t, &l, want)
+			for _, value := range slices.Clone(want) {
+				require.True(t, l.remove(value, cmp.Compare[int]))
+			}
+			require.True(t, l.empty())
+			require.Empty(t, l.chunks)
+		})
+	}
+}
+
+func TestListIsWalkedFromAnyPlaceInBothDirections(t *testing.T) {
+	var l list[int]
+	var all []int
+	for i := range 3 * maxChunk {
+		l.add(2*i, cmp.Compare[int])
+		all = append(all, 2*i)
+	}
+	require.Equal(t, 0, l.first())
+	require.Equal(t, all[len(all)-1], l.last())
+	down := slices.Clone(all)
+	slices.Reverse(down)
+	require.Equal(t, down, slices.Collect(l.descend(l.end())))
+	for _, from := range []int{-1, 0, 1, 2*maxChunk - 1, 2 * maxChunk, 2*maxChunk + 1, 6*maxChunk - 2, 6 * maxChunk} {
+		place := l.seek(func(v int) bool { return v >= from })
+		i, _ := slices.BinarySearch(all, from)
+		require.True(t, slices.Equal(all[i:], slices.Collect(l.ascend(place))), "from %d", from)
+		require.True(t, slices.Equal(down[len(all)-i:], slices.Collect(l.descend(place))), "before %d", from)
+		for v := range l.ascend(place) {
+			require.Equal(t, all[i], v)
+			break
+		}
+	}
+}
+
+func TestListAppendsWithoutHalfEmptyChunks(t *testing.T) {
+	var l list[int]
+	for i := range 10 * maxChunk {
+		l.add(i, cmp.Compare[int])
+	}
+	require.Len(t, l.chunks, 10)
+}
+
+func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	q, other := &queue{}, &queue{}
+	entries := make([]*entry, 500)
+	due := make(map[*entry]int64)
+	for i := range entries {
+		entries[i] = &entry{task: &task{id: string(rune('a'+i%26)) + string(rune('0'+i/26))}}
+	}
+	require.Equal(t, int64(never), q.due())
+	for range 20000 {
+		e := entries[random.IntN(len(entries))]
+		switch random.IntN(4) {
+		case 0:
+			q.set(e, never)
+			delete(due, e)
+		case 1:
+			other.set(e, 1)
+			delete(due, e)
+		default:
+			due[e] = int64(random.IntN(50))
+			q.set(e, due[e])
+		}
+	}
+	require.Len(t, q.heap, len(due))
+	var last queued
+	for i := 0; len(q.heap) > 0; i++ {
+		top := q.heap[0]
+		require.Equal(t, due[top.entry], top.due)
+		require.Equal(t, top.due, q.due())
+		require.False(t, i > 0 && top.before(last), "%d %s after %d %s", top.due, top.entry.task.id, last.due, lastID(last))
+		last = top
+		top.entry.leave()
+		require.Nil(t, top.entry.queue)
+	}
+}
+
+func lastID(x queued) string {
+	if x.entry == nil {
+		return ""
+	}
+	return x.entry.task.id
+}
+
+func TestContainsFoldMatchesASCIILettersInEitherCase(t *testing.T) {
+	for _, c := range []struct {
+		s, part string
+		want    bool
+	}{
+		{"", "", true},
+		{"abc", "", true},
+		{"", "a", false},
+		{"Nightly Report", "REPORT", true},
+		{"report", "reports", false},
+		{"aab", "ab", true},
+		{"ÄB", "äb", false},
+		{"ÄB", "Äb", true},
+		{"[", "{", false},
+		{"@", "`", false},
+	} {
+		require.Equal(t, c.want, containsFold(c.s, c.part), "%q in %q", c.part, c.s)
+	}
+}

@@ -1,0 +1,136 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/punctual-go/punctual"
+)
+
+// scanBatch is how many tasks or rows a query looks at before it lets others have the store: a search through a million must not hold
+// up what is due. Pages are ordered by a unique key, so a query goes on where it stopped.
+const scanBatch = 4096
+
+func limitOf(n int) (int, error) {
+	if n < 0 {
+		return 0, fmt.Errorf("%w: the limit %d is negative", punctual.ErrInvalidQuery, n)
+	}
+	return min(cmp.Or(n, punctual.DefaultLimit), punctual.MaxLimit), nil
+}
+
+// Task implements punctual.Store.
+func (s *Store) Task(ctx context.Context, id string) (punctual.Snapshot, error) {
+	if err := gate(ctx, "task"); err != nil {
+		return punctual.Snapshot{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tasks[id]
+	if t == nil || !t.exists {
+		return punctual.Snapshot{}, noTask(id)
+	}
+	return t.snapshot(), nil
+}
+
+// Tasks implements punctual.Store.
+func (s *Store) Tasks(ctx context.Context, q punctual.TaskQuery) ([]punctual.Snapshot, error) {
+	limit, err := limitOf(q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	var page []punctual.Snapshot
+	for more := true; more && len(page) < limit; {
+		if err := gate(ctx, "tasks"); err != nil {
+			return nil, err
+		}
+		page, more = s.scanTasks(&q, page, limit)
+	}
+	return page, nil
+}
+
+// scanTasks appends to a page and moves the query on. It reports whether there is more to look at.
+func (s *Store) scanTasks(q *punctual.TaskQuery, page []punctual.Snapshot, limit int) ([]punctual.Snapshot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := 0
+	for t := range s.sorted.ascend(s.sorted.seek(func(t *task) bool { return t.id > q.After })) {
+		if seen == scanBatch || len(page) == limit {
+			return page, true
+		}
+		if t.matches(q) {
+			page = append(page, t.snapshot())
+		}
+		q.After = t.id
+		seen++
+	}
+	return page, false
+}
+
+// Run implements punctual.Store.
+func (s *Store) Run(ctx context.Context, id string) (punctual.Run, error) {
+	if err := gate(ctx, "run"); err != nil {
+		return punctual.Run{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.runs[id]
+	if r == nil {
+		return punctual.Run{}, noRun(id)
+	}
+	return r.copy(), nil
+}
+
+// Runs implements punctual.Store.
+func (s *Store) Runs(ctx context.Context, q punctual.RunQuery) ([]punctual.Run, error) {
+	limit, err := limitOf(q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	q.Since, q.Until = clean(q.Since), clean(q.Until)
+	var page []punctual.Run
+	for more := true; more && len(page) < limit; {
+		if err := gate(ctx, "runs"); err != nil {
+			return nil, err
+		}
+		page, more = s.scanRuns(&q, page, limit)
+	}
+	return page, nil
+}
+
+// scanRuns appends to a page and moves the query on. It reports whether there is more to look at.
+func (s *Store) scanRuns(q *punctual.RunQuery, page []punctual.Run, limit int) ([]punctual.Run, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := &s.ledger
+	if q.TaskID != "" {
+		t := s.tasks[q.TaskID]
+		if t == nil || t.ledger == nil {
+			return page, false
+		}
+		rows = &t.ledger.rows
+	}
+	from := rows.end()
+	if q.Before != "" {
+		from = rows.seek(func(r *row) bool { return r.run.ID >= q.Before })
+	}
+	seen := 0
+	for r := range rows.descend(from) {
+		if seen == scanBatch || len(page) == limit {
+			return page, true
+		}
+		if r.matches(q) {
+			page = append(page, r.copy())
+		}
+		q.Before = r.run.ID
+		seen++
+	}
+	return page, false
+}
+
+func (r *row) matches(q *punctual.RunQuery) bool {
+	at := r.run.ScheduledAt
+	return (len(q.States) == 0 || slices.Contains(q.States, r.run.State)) &&
+		(q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
+}
