@@ -1,0 +1,228 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/punctual-go/punctual"
+)
+
+const (
+	selectRuns = `SELECT ` + runColumns + ` FROM runs WHERE id IN (SELECT value FROM json_each(?))`
+
+	finishRun = `UPDATE runs SET state = ?, attempt = ?, due_us = ?, started_us = ?, finished_us = ?, output = ?, facts = ?, error = ?, stack = ?,
+			reason = ?, instance = ?, session = '', cancel = 0, history = ?
+		WHERE id = ?`
+
+	setHistory = `UPDATE runs SET history = ? WHERE id = ?`
+
+	// releaseWaiting makes the oldest run of a task that waits for the gate due.
+	releaseWaiting = `UPDATE runs SET due_us = ?
+		WHERE id = (SELECT id FROM runs WHERE task_id = ? AND state = 'pending' AND due_us IS NULL ORDER BY id LIMIT 1)`
+
+	// countDelay counts the delay of a fixed-delay task from the end of its run.
+	countDelay = `UPDATE tasks SET next_us = ? + delay_us
+		WHERE id = ? AND delay_us > 0 AND next_us IS NULL AND fault = ''`
+
+	selectWaiting = `SELECT DISTINCT task_id FROM runs
+		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us IS NULL`
+	selectDelayed = `SELECT id FROM tasks
+		WHERE id IN (SELECT value FROM json_each(?)) AND delay_us > 0 AND next_us IS NULL AND fault = ''`
+	selectDelayedNext = `SELECT next_us FROM tasks WHERE id = ?`
+)
+
+// Finish implements punctual.Store.
+func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctual.FinishReply, error) {
+	var reply punctual.FinishReply
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		reply = punctual.FinishReply{Now: s.now(req.Now), Verdicts: make([]punctual.Verdict, len(req.Items))}
+		ids := make([]string, len(req.Items))
+		for i, item := range req.Items {
+			ids[i] = item.RunID
+		}
+		found, err := collect(ctx, tx, scanRun, selectRuns, jsonList(ids))
+		if err != nil {
+			return err
+		}
+		runs := make(map[string]*punctual.Run, len(found))
+		for i := range found {
+			runs[found[i].ID] = &found[i]
+		}
+		stmts := newStatements(ctx, tx)
+		defer stmts.close()
+		var left []ended
+		for i, item := range req.Items {
+			run := runs[item.RunID]
+			if run == nil {
+				reply.Verdicts[i] = punctual.VerdictGone
+				continue
+			}
+			verdict, err := finishOne(stmts, run, item, reply.Now)
+			if err != nil {
+				return err
+			}
+			reply.Verdicts[i] = verdict
+			if verdict == punctual.VerdictApplied {
+				left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt})
+				note(&reply.NextDue, run.DueAt)
+			}
+		}
+		return leave(ctx, tx, stmts, left, reply.Now, &reply.NextDue)
+	})
+	if err != nil {
+		return punctual.FinishReply{}, err
+	}
+	return reply, nil
+}
+
+// note keeps the earlier of two times; zero is none.
+func note(earliest *time.Time, t time.Time) {
+	if !t.IsZero() && (earliest.IsZero() || t.Before(*earliest)) {
+		*earliest = t
+	}
+}
+
+// finishOne records the outcome of one attempt in run and in the store.
+func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, now time.Time) (punctual.Verdict, error) {
+	finished := micros(item.FinishedAt)
+	if repeats(run, item, finished) {
+		return punctual.VerdictAlready, nil
+	}
+	if run.State != punctual.StateRunning || run.Attempt != item.Attempt {
+		for _, a := range run.History {
+			if a.Outcome == "stale" && a.Number == item.Attempt && a.FinishedAt.Equal(finished) {
+				return punctual.VerdictStale, nil
+			}
+		}
+		run.History = append(run.History, attempt(run, item, "stale"))
+		_, err := stmts.exec(setHistory, historyText(run.History), run.ID)
+		return punctual.VerdictStale, err
+	}
+	if item.State == punctual.StatePending && run.CancelRequested {
+		// The order to cancel must not be lost between two attempts.
+		// The attempt goes to History all the same, by which a repeat of this outcome is known.
+		run.History = append(run.History, attempt(run, item, outcomeOf(item)))
+		item.State, item.Reason, item.Released = punctual.StateCanceled, punctual.ReasonCanceled, false
+	}
+	if item.State == punctual.StatePending {
+		run.History = append(run.History, attempt(run, item, outcomeOf(item)))
+	}
+	run.State = item.State
+	if !item.Released {
+		run.Error, run.Stack, run.Reason, run.Result = item.Error, item.Stack, item.Reason, item.Result
+	}
+	run.StartedAt, run.FinishedAt, run.DueAt = micros(item.StartedAt), finished, time.Time{}
+	if item.State == punctual.StatePending {
+		run.FinishedAt = time.Time{}
+		if run.DueAt = micros(item.RetryAt); run.DueAt.IsZero() {
+			run.DueAt = now
+		}
+		run.Reason, run.Stack = "", ""
+		if item.Released {
+			if run.Attempt--; run.Attempt == 0 {
+				run.StartedAt, run.Instance = time.Time{}, ""
+			}
+		}
+	}
+	_, err := stmts.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
+		run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.Instance, historyText(run.History), run.ID)
+	return punctual.VerdictApplied, err
+}
+
+// repeats reports whether this very outcome was recorded before.
+func repeats(run *punctual.Run, item punctual.Finish, finished time.Time) bool {
+	if run.State == item.State && run.Attempt == item.Attempt && run.FinishedAt.Equal(finished) {
+		return true
+	}
+	if item.State != punctual.StatePending {
+		return false
+	}
+	outcome := outcomeOf(item)
+	for _, a := range run.History {
+		if a.Number == item.Attempt && a.FinishedAt.Equal(finished) && a.Outcome == outcome {
+			return true
+		}
+	}
+	return false
+}
+
+// outcomeOf is what History says about an attempt that is not the last.
+func outcomeOf(item punctual.Finish) string {
+	if item.Released {
+		return "released"
+	}
+	return "failed"
+}
+
+func attempt(run *punctual.Run, item punctual.Finish, outcome string) punctual.Attempt {
+	a := punctual.Attempt{
+		Number: item.Attempt, StartedAt: micros(item.StartedAt), FinishedAt: micros(item.FinishedAt), Outcome: outcome, Error: item.Error,
+	}
+	if run.Attempt == item.Attempt {
+		a.Instance = run.Instance
+	}
+	return a
+}
+
+// ended is a run that has left the running state.
+type ended struct {
+	task  string
+	final bool
+	at    time.Time
+}
+
+// leave does what happens whenever runs leave the running state: waiting runs become due and fixed delays begin.
+func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now time.Time, next *time.Time) error {
+	if len(left) == 0 {
+		return nil
+	}
+	ids := make([]string, len(left))
+	for i, e := range left {
+		ids[i] = e.task
+	}
+	waiting, err := set(ctx, tx, selectWaiting, ids)
+	if err != nil {
+		return err
+	}
+	delayed, err := set(ctx, tx, selectDelayed, ids)
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if waiting[e.task] {
+			if n, err := stmts.exec(releaseWaiting, now.UnixMicro(), e.task); err != nil {
+				return err
+			} else if n > 0 {
+				note(next, now)
+			}
+		}
+		if e.final && delayed[e.task] {
+			if _, err := stmts.exec(countDelay, e.at.UnixMicro(), e.task); err != nil {
+				return err
+			}
+			var us sql.NullInt64
+			if err := tx.QueryRowContext(ctx, selectDelayedNext, e.task).Scan(&us); err != nil {
+				return err
+			}
+			note(next, fromNull(us))
+		}
+	}
+	return nil
+}
+
+func set(ctx context.Context, tx *sql.Tx, query string, ids []string) (map[string]bool, error) {
+	list, err := collect(ctx, tx, scanText, query, jsonList(ids))
+	out := make(map[string]bool, len(list))
+	for _, id := range list {
+		out[id] = true
+	}
+	return out, err
+}
+
+func micros(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return fromMicros(t.UnixMicro())
+}

@@ -1,0 +1,170 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/punctual-go/punctual"
+)
+
+const (
+	renewSession = `INSERT INTO sessions (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, dead)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)
+		ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, version = excluded.version, seen_us = excluded.seen_us,
+			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight
+		WHERE dead = 0`
+
+	selectOrders = `SELECT id FROM runs WHERE session = ? AND state = 'running' AND cancel = 1 ORDER BY id`
+	selectHeld   = `SELECT ` + runColumns + ` FROM runs WHERE session = ? AND state = 'running' ORDER BY id`
+
+	expireSessions = `UPDATE sessions SET dead = 1 WHERE dead = 0 AND expires_us <= ? AND id <> ?`
+
+	// selectOrphans finds running runs whose session is dead or gone. A store that is shared by nobody has runs without session.
+	selectOrphans = `SELECT ` + runColumns + ` FROM runs
+		WHERE state = 'running' AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0)
+		ORDER BY session, id LIMIT ?`
+
+	// burySessions forgets dead sessions after a day: until then a beat that comes late learns that its session is dead.
+	burySessions = `DELETE FROM sessions WHERE dead = 1 AND expires_us < ?
+		AND NOT EXISTS (SELECT 1 FROM runs WHERE session = sessions.id AND state = 'running')`
+
+	endSession = `UPDATE sessions SET dead = 1 WHERE id = ?`
+
+	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight FROM sessions
+		WHERE dead = 0 ORDER BY instance, id`
+)
+
+// remembered is how long a dead session is kept after its lease lapsed.
+const remembered = 24 * time.Hour
+
+// Beat implements punctual.Leaser.
+func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.BeatReply, error) {
+	var reply punctual.BeatReply
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		reply = punctual.BeatReply{Now: s.now(req.Now)}
+		now := reply.Now.UnixMicro()
+		offset := int64(0)
+		if !req.Clock.IsZero() {
+			offset = req.Clock.UnixMicro() - now
+		}
+		result, err := tx.ExecContext(ctx, renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			reply.Lost = true
+			return nil
+		}
+		reply.Cancel, err = collect(ctx, tx, scanText, selectOrders, req.Session)
+		return err
+	})
+	return reply, err
+}
+
+// Reclaim implements punctual.Leaser. Most calls find nothing, so they look first and write only if there is something to do.
+func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punctual.ReclaimReply, error) {
+	var reply punctual.ReclaimReply
+	now := s.now(req.Now)
+	idle, err := s.nothingToReclaim(ctx, now, req.Session)
+	if err != nil || idle {
+		return reply, fault(ctx, err)
+	}
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		reply = punctual.ReclaimReply{}
+		if _, err := tx.ExecContext(ctx, expireSessions, now.UnixMicro(), req.Session); err != nil {
+			return err
+		}
+		runs, err := collect(ctx, tx, scanRun, selectOrphans, req.Session, req.Limit)
+		if err != nil {
+			return err
+		}
+		stmts := newStatements(ctx, tx)
+		defer stmts.close()
+		var left []ended
+		for i := range runs {
+			run := &runs[i]
+			takeAway(run, now)
+			_, err := stmts.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
+				run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.Instance, historyText(run.History), run.ID)
+			if err != nil {
+				return err
+			}
+			left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt})
+		}
+		var next time.Time
+		if err := leave(ctx, tx, stmts, left, now, &next); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, burySessions, now.Add(-remembered).UnixMicro()); err != nil {
+			return err
+		}
+		reply = punctual.ReclaimReply{Runs: runs, More: len(runs) == req.Limit}
+		return nil
+	})
+	return reply, err
+}
+
+func (s *Store) nothingToReclaim(ctx context.Context, now time.Time, own string) (bool, error) {
+	var sessions, runs bool
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sessions WHERE dead = 0 AND expires_us <= ? AND id <> ? OR dead = 1 AND expires_us < ?),
+		EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0))`,
+		now.UnixMicro(), own, now.Add(-remembered).UnixMicro(), own).Scan(&sessions, &runs)
+	return !sessions && !runs, err
+}
+
+// takeAway ends the attempt of a run whose instance is dead.
+func takeAway(run *punctual.Run, now time.Time) {
+	lost := 0
+	for _, a := range run.History {
+		if a.Outcome == "lost" {
+			lost++
+		}
+	}
+	if !run.AtMostOnce {
+		run.History = append(run.History, punctual.Attempt{
+			Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: "lost",
+		})
+	}
+	run.Session, run.DueAt, run.FinishedAt = "", time.Time{}, time.Time{}
+	switch {
+	case run.CancelRequested:
+		run.State, run.Reason, run.FinishedAt = punctual.StateCanceled, punctual.ReasonCanceled, now
+	case run.AtMostOnce:
+		run.State, run.Reason, run.FinishedAt = punctual.StateLost, punctual.ReasonLeaseLost, now
+	case lost >= punctual.MaxLost:
+		run.State, run.Reason, run.FinishedAt = punctual.StateFailed, punctual.ReasonLostTooMany, now
+	default:
+		run.State, run.DueAt = punctual.StatePending, now
+	}
+	run.CancelRequested = false
+}
+
+// Held implements punctual.Leaser.
+func (s *Store) Held(ctx context.Context, session string) ([]punctual.Run, error) {
+	runs, err := collect(ctx, s.read, scanRun, selectHeld, session)
+	return runs, fault(ctx, err)
+}
+
+// EndSession implements punctual.Leaser.
+func (s *Store) EndSession(ctx context.Context, session string) error {
+	_, err := s.write.ExecContext(ctx, endSession, session)
+	return fault(ctx, err)
+}
+
+// Instances implements punctual.Leaser.
+func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
+	list, err := collect(ctx, s.read, func(rows *sql.Rows) (punctual.Instance, error) {
+		var i punctual.Instance
+		var started, seen, expires, offset int64
+		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight)
+		i.StartedAt, i.LastSeenAt, i.ExpiresAt = fromMicros(started), fromMicros(seen), fromMicros(expires)
+		i.ClockOffset = time.Duration(offset) * time.Microsecond
+		return i, err
+	}, selectSessions)
+	return list, fault(ctx, err)
+}

@@ -1,0 +1,73 @@
+-- Times are UTC microseconds since 1970. NULL is the zero time. States and triggers are stored by name.
+
+CREATE TABLE tasks (
+    id           TEXT    NOT NULL PRIMARY KEY,
+    name         TEXT    NOT NULL,             -- what people read: the task's name, or its id
+    kind         TEXT    NOT NULL,
+    format       INTEGER NOT NULL,             -- version of definition; newer ones than the library knows are left alone
+    definition   TEXT    NOT NULL,             -- the task as JSON
+    labels       TEXT    NOT NULL,             -- JSON object, for queries
+    revision     INTEGER NOT NULL,
+    paused       INTEGER NOT NULL,
+    anchor_us    INTEGER,
+    next_us      INTEGER,                      -- the occurrence that is owed
+    last_us      INTEGER,                      -- the newest occurrence that has a fact
+    delay_us     INTEGER NOT NULL,             -- wait after the end of a run, for fixed delays
+    skip_run     TEXT    NOT NULL,             -- the open row of consecutive skips
+    skip_reason  TEXT    NOT NULL,
+    skip_by      TEXT    NOT NULL,
+    skip_count   INTEGER NOT NULL,
+    fault        TEXT    NOT NULL,             -- why the task was set aside; empty when it was not
+    created_us   INTEGER NOT NULL,
+    updated_us   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX tasks_due ON tasks (next_us, id) WHERE next_us IS NOT NULL AND fault = '';
+
+CREATE TABLE runs (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    task_id       TEXT    NOT NULL,
+    task_name     TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    trigger_      TEXT    NOT NULL,
+    scheduled_us  INTEGER NOT NULL,
+    until_us      INTEGER,
+    count         INTEGER NOT NULL,
+    attempt       INTEGER NOT NULL,
+    state         TEXT    NOT NULL,
+    due_us        INTEGER,                     -- of pending runs; NULL while they wait for the gate
+    started_us    INTEGER,
+    finished_us   INTEGER,
+    output        TEXT    NOT NULL,
+    facts         TEXT    NOT NULL,
+    error         TEXT    NOT NULL,
+    stack         TEXT    NOT NULL,
+    reason        TEXT    NOT NULL,
+    blocked_by    TEXT    NOT NULL,
+    instance      TEXT    NOT NULL,
+    session       TEXT    NOT NULL,
+    revision      INTEGER NOT NULL,
+    at_most_once  INTEGER NOT NULL,
+    cancel        INTEGER NOT NULL,            -- somebody ordered the running attempt to be cancelled
+    created_us    INTEGER NOT NULL,
+    history       TEXT    NOT NULL             -- earlier attempts, JSON array
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us) WHERE trigger_ IN ('schedule', 'catch-up', 'backfill');
+CREATE INDEX runs_due     ON runs (due_us, id)     WHERE state = 'pending' AND due_us IS NOT NULL;
+CREATE INDEX runs_live    ON runs (task_id, state, id) WHERE state IN ('pending', 'running');
+CREATE INDEX runs_session ON runs (session, id)    WHERE state = 'running';
+CREATE INDEX runs_task    ON runs (task_id, id);
+CREATE INDEX runs_ended   ON runs (finished_us, id) WHERE state NOT IN ('pending', 'running');
+
+CREATE TABLE sessions (
+    id          TEXT    NOT NULL PRIMARY KEY,
+    instance    TEXT    NOT NULL,
+    version     TEXT    NOT NULL,
+    started_us  INTEGER NOT NULL,
+    seen_us     INTEGER NOT NULL,
+    expires_us  INTEGER NOT NULL,
+    offset_us   INTEGER NOT NULL,              -- the instance's clock minus the store's
+    in_flight   INTEGER NOT NULL,
+    dead        INTEGER NOT NULL
+) STRICT;
