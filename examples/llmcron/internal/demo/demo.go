@@ -1,0 +1,60 @@
+// Package demo is an OpenAI-compatible endpoint inside the process, so that a newcomer sees calls without an account.
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Endpoint answers chat completions on a loopback port.
+type Endpoint struct {
+	URL    string // base URL, ending in /v1
+	server *http.Server
+	calls  atomic.Int64
+}
+
+// Start begins to listen.
+func Start() (*Endpoint, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{URL: "http://" + l.Addr().String() + "/v1"}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/chat/completions", e.complete)
+	e.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = e.server.Serve(l) }() // ends with Close
+	return e, nil
+}
+
+// Close stops listening.
+func (e *Endpoint) Close() error { return e.server.Close() }
+
+func (e *Endpoint) complete(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Model    string `json:"model"`
+		Messages []struct {
+			Content string `json:"content"`
+		} `json:"messages"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&req); err != nil || len(req.Messages) == 0 {
+		http.Error(w, `{"error":{"message":"not a chat completion request","type":"invalid_request_error"}}`, http.StatusBadRequest)
+		return
+	}
+	question := req.Messages[len(req.Messages)-1].Content
+	answer := fmt.Sprintf("This is the demo endpoint's answer number %d to: %s", e.calls.Add(1), question)
+	prompt, completion := len(strings.Fields(question)), len(strings.Fields(answer))
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"id": fmt.Sprintf("chatcmpl-demo-%d", e.calls.Load()), "object": "chat.completion", "created": time.Now().Unix(), "model": req.Model,
+		"choices": []any{map[string]any{
+			"index": 0, "finish_reason": "stop", "message": map[string]any{"role": "assistant", "content": answer},
+		}},
+		"usage": map[string]any{"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+	})
+}
