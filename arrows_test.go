@@ -34,6 +34,8 @@ const (
 	goleakModule  = "go.uber.org/goleak"
 	openaiModule  = "github.com/sashabaranov/go-openai"
 	sqliteModule  = "modernc.org/sqlite"
+	rruleModule   = "github.com/teambition/rrule-go"
+	icalModule    = "github.com/arran4/golang-ical"
 )
 
 var arrows = []arrow{
@@ -62,6 +64,14 @@ var arrows = []arrow{
 	{
 		from: "executor/openai", to: []string{"."}, uses: []string{clockModule, openaiModule},
 		because: "an executor does the work of one attempt; where tasks are kept is not its business",
+	},
+	{
+		from: "schedule/rrule", to: []string{"."}, uses: []string{rruleModule},
+		because: "a kind of schedule is a function of time: no store, no executor, no clock",
+	},
+	{
+		from: "schedule/ics", to: []string{".", "schedule/rrule"}, uses: []string{icalModule},
+		because: "it turns a file into dates: no store, no executor, no clock",
 	},
 	{
 		from: "examples", to: []string{"*"}, uses: []string{"*"},

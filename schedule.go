@@ -7,8 +7,8 @@ import (
 // Schedule is a pure function of time: it yields the occurrences of a task. Implementations are values that never change, are
 // safe to share between tasks and goroutines, and answer the same question the same way for ever and on every instance.
 //
-// The schedules of this package are made by Every, Daily, Cron, Once and ParseSchedule. A host can add a kind of its own: see
-// RegisterSchedule.
+// The schedules of this package are made by Every, Daily, Weekly, Monthly, Cron and Once, combined by Union, Between, Limit, Except and
+// Jitter, and read by ParseSchedule. A host can add a kind of its own: see RegisterSchedule.
 type Schedule interface {
 	// Next returns the first occurrence strictly after the given instant, or the zero time when there is none. It is strictly
 	// increasing and always ends. The engine keeps occurrences in microseconds, so finer ones are cut.

@@ -1,0 +1,21 @@
+module github.com/punctual-go/punctual/schedule/ics
+
+go 1.25.0
+
+require (
+	github.com/arran4/golang-ical v0.3.4
+	github.com/punctual-go/punctual v0.0.0
+	github.com/punctual-go/punctual/schedule/rrule v0.0.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	github.com/benbjohnson/clock v1.3.5 // indirect
+	github.com/teambition/rrule-go v1.8.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
+
+replace (
+	github.com/punctual-go/punctual => ../..
+	github.com/punctual-go/punctual/schedule/rrule => ../rrule
+)
