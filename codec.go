@@ -24,6 +24,9 @@ type taskJSON struct {
 	Overlap      Overlap           `json:"overlap,omitempty"`
 	MaxActive    int               `json:"max_active,omitempty"`
 	MaxQueued    int               `json:"max_queued,omitempty"`
+	Key          string            `json:"concurrency_key,omitempty"`
+	KeyLimit     int               `json:"concurrency_limit,omitempty"`
+	Priority     int               `json:"priority,omitempty"`
 	Misfire      Misfire           `json:"misfire,omitempty"`
 	MisfireGrace durationText      `json:"misfire_grace,omitempty"`
 	MisfireLimit int               `json:"misfire_limit,omitempty"`
@@ -61,7 +64,8 @@ func (t Task) MarshalJSON() ([]byte, error) {
 	j := taskJSON{
 		ID: t.ID, Name: t.Name, Kind: t.Kind, Schedule: t.Schedule.String(), Payload: t.Payload, Disabled: t.Disabled,
 		OnRegister: t.OnRegister, FirstDelay: durationText(t.FirstDelay), Overlap: t.Overlap, MaxActive: t.MaxActive,
-		MaxQueued: t.MaxQueued, Misfire: t.Misfire, MisfireGrace: durationText(t.MisfireGrace), MisfireLimit: t.MisfireLimit,
+		MaxQueued: t.MaxQueued, Key: t.ConcurrencyKey, KeyLimit: t.ConcurrencyLimit, Priority: t.Priority,
+		Misfire: t.Misfire, MisfireGrace: durationText(t.MisfireGrace), MisfireLimit: t.MisfireLimit,
 		Timeout: durationText(t.Timeout), Lost: t.Lost, Labels: t.Labels, Revision: t.Revision,
 	}
 	if r := t.Retry; r != (Retry{}) {
@@ -83,7 +87,8 @@ func (t *Task) UnmarshalJSON(b []byte) error {
 	*t = Task{
 		ID: j.ID, Name: j.Name, Kind: j.Kind, Schedule: schedule, Payload: j.Payload, Disabled: j.Disabled,
 		OnRegister: j.OnRegister, FirstDelay: time.Duration(j.FirstDelay), Overlap: j.Overlap, MaxActive: j.MaxActive,
-		MaxQueued: j.MaxQueued, Misfire: j.Misfire, MisfireGrace: time.Duration(j.MisfireGrace), MisfireLimit: j.MisfireLimit,
+		MaxQueued: j.MaxQueued, ConcurrencyKey: j.Key, ConcurrencyLimit: j.KeyLimit, Priority: j.Priority,
+		Misfire: j.Misfire, MisfireGrace: time.Duration(j.MisfireGrace), MisfireLimit: j.MisfireLimit,
 		Timeout: time.Duration(j.Timeout), Lost: j.Lost, Labels: j.Labels, Revision: j.Revision,
 	}
 	if r := j.Retry; r != nil {

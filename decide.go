@@ -15,41 +15,73 @@ type rules struct {
 	session  string
 	register RegisterPolicy
 	spread   time.Duration
+	handles  func(kind string) bool // whether this instance runs a kind; nil for all
 	newID    func(now time.Time) string
 }
 
-// gate is the overlap gate of one task while one View is decided: what was started so far counts.
+// gate is what stands between a run of one task and its start while one View is decided: the task's overlap policy, its
+// concurrency key and the slots. What was started so far counts.
 type gate struct {
-	task    *Task
-	active  int
-	oldest  string
-	waiting int
-	slots   int
+	task       *Task
+	active     int
+	oldest     string
+	waiting    int
+	waiter     *Run // the newest that waits; nil for none
+	keyActive  int
+	keyOldest  string
+	keyWaiting int
+	slots      int
 }
 
 func newGate(task *Task, v View) *gate {
-	return &gate{task: task, active: v.Active, oldest: v.OldestActive, waiting: v.Waiting, slots: v.Slots}
+	return &gate{
+		task: task, active: v.Active, oldest: v.OldestActive, waiting: v.Waiting, waiter: v.Waiter,
+		keyActive: v.KeyActive, keyOldest: v.KeyOldest, keyWaiting: v.KeyWaiting, slots: v.Slots,
+	}
+}
+
+// busy reports whether there is a run whose end comes: active, or waiting to become so.
+func (g *gate) busy() bool { return g.active+g.waiting+g.keyWaiting > 0 }
+
+// inTheWay is the run that keeps others from starting: the task's oldest active one, or the one that holds its key.
+func (g *gate) inTheWay() string {
+	if g.oldest != "" {
+		return g.oldest
+	}
+	return g.keyOldest
 }
 
 // passage is what the gate says to a run that wants to start now.
 type passage uint8
 
 const (
-	passStart passage = iota // start it
-	passWait                 // let it wait until an active run of the task ends
-	passSkip                 // skip it: the gate is full
-	passFull                 // skip it: the gate is full and so is the queue
-	passDefer                // it may start, but this call has no slot left
+	passStart    passage = iota // start it
+	passWait                    // let it wait until an active run of the task ends
+	passKey                     // let it wait for its concurrency key
+	passReplace                 // let it wait for the end of the oldest active run, which is cancelled
+	passReplaced                // end it: a newer run has taken its place while it waited for another attempt
+	passSkip                    // skip it: the gate is full
+	passFull                    // skip it: the gate is full and so is the queue
+	passDefer                   // it may start, but this call has no slot left
 )
 
-// admit says what becomes of a run that wants to start now. Accepted runs (retries, catch-ups) are never skipped.
-func (g *gate) admit(accepted bool) passage {
+// admit says what becomes of a run that wants to start now. Accepted runs (retries, catch-ups, those that have waited) are never
+// skipped.
+func (g *gate) admit(run *Run, accepted bool) passage {
+	replaces := g.task.Overlap == OverlapReplace
 	switch {
-	case g.active < g.task.maxActive():
-		if g.slots == 0 {
+	case g.active+g.keyWaiting < g.task.maxActive():
+		switch {
+		case g.task.ConcurrencyKey != "" && g.keyActive >= g.task.keyLimit():
+			return passKey
+		case g.slots == 0:
 			return passDefer
 		}
 		return passStart
+	case replaces && run.Attempt > 0:
+		return passReplaced
+	case replaces && !accepted:
+		return passReplace
 	case accepted, g.task.Overlap == OverlapAllow:
 		return passWait
 	case g.task.Overlap == OverlapQueue && g.waiting < g.task.maxQueued():
@@ -68,6 +100,12 @@ func (g *gate) start(r *rules, run *Run, now time.Time) {
 	if g.oldest == "" || run.ID < g.oldest {
 		g.oldest = run.ID
 	}
+	if g.task.ConcurrencyKey != "" {
+		g.keyActive++
+		if g.keyOldest == "" || run.ID < g.keyOldest {
+			g.keyOldest = run.ID
+		}
+	}
 	run.State = StateRunning
 	run.Attempt++
 	run.StartedAt = now
@@ -76,15 +114,24 @@ func (g *gate) start(r *rules, run *Run, now time.Time) {
 	run.Session = r.session
 }
 
-// pass carries out what admit says, for runs that may be pending when they are deferred.
-func (g *gate) pass(r *rules, run *Run, now time.Time, accepted bool) passage {
-	p := g.admit(accepted)
+// pass carries out what admit says, for runs that may be pending when they are deferred. What it does to other runs goes to c.
+func (g *gate) pass(r *rules, c *Change, run *Run, now time.Time, accepted bool) passage {
+	p := g.admit(run, accepted)
+	run.ConcurrencyKey, run.WaitsForKey = g.task.ConcurrencyKey, p == passKey
 	switch p {
 	case passStart:
 		g.start(r, run, now)
 	case passWait:
-		g.waiting++
+		g.wait(run)
+	case passKey:
+		g.keyWaiting++
 		run.State, run.DueAt = StatePending, time.Time{}
+	case passReplace:
+		g.replace(c, run, now)
+		g.wait(run)
+	case passReplaced:
+		endRun(run, StateFailed, ReasonReplaced, now)
+		run.BlockedBy = g.oldest
 	case passDefer:
 		run.State = StatePending
 	case passSkip, passFull:
@@ -93,14 +140,36 @@ func (g *gate) pass(r *rules, run *Run, now time.Time, accepted bool) passage {
 			reason = ReasonQueueFull
 		}
 		endRun(run, StateSkipped, reason, now)
-		run.BlockedBy = g.oldest
+		run.BlockedBy = g.inTheWay()
 	}
 	return p
 }
 
+func (g *gate) wait(run *Run) {
+	g.waiting++
+	g.waiter = run
+	run.State, run.DueAt = StatePending, time.Time{}
+}
+
+// replace makes room for run: the oldest active run is to be cancelled, and a run that waits in the same way is skipped, since only
+// the newest of them should begin. Catch-ups, backfills and retries that wait keep their place.
+func (g *gate) replace(c *Change, run *Run, now time.Time) {
+	if g.oldest != "" {
+		c.Cancel = append(c.Cancel, CancelOrder{g.oldest, ReasonReplaced, run.ID})
+	}
+	if w := g.waiter; w != nil && w.ID != run.ID && w.Attempt == 0 && w.Trigger != TriggerCatchUp && w.Trigger != TriggerBackfill {
+		old := *w
+		endRun(&old, StateSkipped, ReasonReplaced, now)
+		old.BlockedBy = run.ID
+		c.Update = append(c.Update, old)
+		g.waiting--
+		g.waiter = nil
+	}
+}
+
 func endRun(run *Run, state State, reason string, now time.Time) {
 	run.State, run.Reason, run.FinishedAt, run.DueAt = state, reason, now, time.Time{}
-	run.Session = ""
+	run.Session, run.WaitsForKey = "", false
 }
 
 // newRun makes a ledger row for a task that has no state yet.
@@ -108,6 +177,7 @@ func (r *rules) newRun(task *Task, trigger Trigger, at, now time.Time) Run {
 	return Run{
 		ID: r.newID(now), TaskID: task.ID, TaskName: task.displayName(), Kind: task.Kind, Trigger: trigger,
 		ScheduledAt: at, Count: 1, Revision: task.Revision, AtMostOnce: task.Lost == LostMark, CreatedAt: now,
+		ConcurrencyKey: task.ConcurrencyKey,
 	}
 }
 
@@ -118,7 +188,7 @@ func (r *rules) decideDue(v View) (Change, error) {
 	var c Change
 	for _, run := range v.Pending {
 		fresh := run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual)
-		if g.pass(r, &run, v.Now, !fresh) == passDefer {
+		if g.pass(r, &c, &run, v.Now, !fresh) == passDefer {
 			c.Deferred = true
 			return c, nil
 		}
@@ -128,7 +198,7 @@ func (r *rules) decideDue(v View) (Change, error) {
 		}
 		c.Update = append(c.Update, run)
 	}
-	if status.NextRunAt.IsZero() || status.NextRunAt.After(v.Now) {
+	if status.NextRunAt.IsZero() || status.NextRunAt.After(v.Now) || !r.mayRun(task.Kind) {
 		return c, nil
 	}
 	if err := r.decideOccurrences(v, g, &status, &c); err != nil {
@@ -136,6 +206,10 @@ func (r *rules) decideDue(v View) (Change, error) {
 	}
 	return c, nil
 }
+
+// mayRun reports whether this instance runs a kind. A task may be due for a run of the kind that it had before, so that an instance
+// looks at it that does not know its present kind.
+func (r *rules) mayRun(kind string) bool { return r.handles == nil || r.handles(kind) }
 
 // decideOccurrences handles the occurrence that a task owes, and all later ones that are due when it comes too late.
 func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) error {
@@ -157,7 +231,7 @@ func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) er
 			trigger = TriggerCatchUp
 		}
 		run := r.newRun(task, trigger, due.run[0], v.Now)
-		switch g.pass(r, &run, v.Now, false) {
+		switch g.pass(r, c, &run, v.Now, false) {
 		case passDefer:
 			c.Deferred = true
 			return nil
@@ -196,7 +270,7 @@ func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) er
 			return fmt.Errorf("schedule %q is not increasing: after %v it yields %v", schedule, due.last, next)
 		}
 		status.NextRunAt = next
-	case ran || g.active > 0 || g.waiting > 0:
+	case ran || g.busy():
 		status.NextRunAt = time.Time{} // the end of the run sets it
 	default:
 		status.NextRunAt = v.Now.Add(status.Delay)
@@ -319,7 +393,7 @@ func (r *rules) decideRegister(v View, task Task, mode registerMode) (Change, er
 		run := r.newRun(&task, TriggerRegister, first, v.Now)
 		run.State, run.DueAt = StatePending, first
 		if !first.After(v.Now) {
-			g.pass(r, &run, v.Now, false)
+			g.pass(r, &c, &run, v.Now, false)
 		}
 		c.Insert = append(c.Insert, run)
 	}
@@ -361,22 +435,28 @@ func (r *rules) registerSpread(taskID string) time.Duration {
 func dropPending(v View, g *gate, reason string) []Run {
 	var updates []Run
 	for _, run := range v.Pending {
-		waits := run.DueAt.IsZero()
+		waits, forKey := run.DueAt.IsZero(), run.WaitsForKey
 		switch {
 		case run.Trigger == TriggerManual && reason != ReasonRemoved:
 			if !waits {
 				continue
 			}
-			run.DueAt = v.Now
+			run.DueAt, run.WaitsForKey = v.Now, false
 		case run.Attempt == 0:
 			endRun(&run, StateSkipped, reason, v.Now)
 		default:
 			endRun(&run, StateFailed, reason, v.Now)
 		}
-		if waits {
+		switch {
+		case waits && forKey:
+			g.keyWaiting--
+		case waits:
 			g.waiting--
 		}
 		updates = append(updates, run)
+	}
+	if g.waiting == 0 {
+		g.waiter = nil
 	}
 	return updates
 }
@@ -410,9 +490,10 @@ func (r *rules) decideResume(v View) (Change, error) {
 func (r *rules) decideRunNow(v View) (Change, error) {
 	run := r.newRun(&v.Record.Task, TriggerManual, v.Now, v.Now)
 	run.DueAt = v.Now
-	g := newGate(&v.Record.Task, v)
-	g.pass(r, &run, v.Now, false)
-	return Change{Insert: []Run{run}}, nil
+	var c Change
+	newGate(&v.Record.Task, v).pass(r, &c, &run, v.Now, false)
+	c.Insert = []Run{run}
+	return c, nil
 }
 
 // decideRemove deletes a task.
@@ -431,13 +512,17 @@ func (r *rules) decideCancel(v View) (Change, error) {
 	case run.State.Final():
 		return Change{}, fmt.Errorf("%w: %s is %v", ErrRunFinished, run.ID, run.State)
 	case run.State == StateRunning:
-		return Change{Cancel: []string{run.ID}}, nil
+		return Change{Cancel: []CancelOrder{{RunID: run.ID, Reason: ReasonCanceled}}}, nil
 	}
 	endRun(&run, StateCanceled, ReasonCanceled, v.Now)
 	c := Change{Update: []Run{run}}
 	waits := 0
 	for _, other := range v.Pending {
 		if other.ID == run.ID || !other.DueAt.IsZero() {
+			continue
+		}
+		if other.WaitsForKey {
+			waits++
 			continue
 		}
 		// The cancelled run may have been the one that the gate had let through: the next in line is looked at.
@@ -479,6 +564,9 @@ func decideFinish(run Run, retry Retry, o outcome) Finish {
 	switch {
 	case errors.Is(o.cause, ErrCanceled):
 		f.State, f.Reason = StateCanceled, ReasonCanceled
+		return f
+	case errors.Is(o.cause, ErrReplaced):
+		f.State, f.Reason = StateCanceled, ReasonReplaced
 		return f
 	case errors.Is(o.cause, ErrShutdown):
 		f.State, f.Reason = StateCanceled, ReasonShutdown

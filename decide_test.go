@@ -366,7 +366,7 @@ func TestCancel(t *testing.T) {
 	v.Run = &running
 	c, err = r.decideCancel(v)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"r"}, c.Cancel)
+	assert.Equal(t, []CancelOrder{{RunID: "r", Reason: ReasonCanceled}}, c.Cancel)
 
 	running.State = StateSucceeded
 	_, err = r.decideCancel(v)

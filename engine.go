@@ -3,6 +3,7 @@ package punctual
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -66,8 +67,10 @@ type Scheduler struct {
 	busy     int                     // attempts that are in host code or about to be
 	ops      map[uint64]struct{}     // store calls under way that may start runs
 	opSeq    uint64
-	reserve  int       // slots held for those calls
-	loop     loopState // what the loop waits for
+	reserve  int                   // slots held for those calls
+	limits   map[string]*kindLimit // by kind; the map itself never changes
+	offset   time.Duration         // how far the store's clock was ahead of this instance's at the last beat
+	loop     loopState             // what the loop waits for
 	session  sessionState
 	faults   map[string]string // tasks that this instance set aside, with the reason
 	failing  storeFailure
@@ -97,7 +100,10 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), stopping: make(chan struct{}),
 		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
 		flights: make(map[attemptKey]*flight), ops: make(map[uint64]struct{}), faults: make(map[string]string),
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
+	}
+	for kind, limit := range c.kindLimits {
+		s.limits[kind] = &limit
 	}
 	s.calls, s.endCall = context.WithCancelCause(context.Background())
 	s.leaser, _ = store.(Leaser)
@@ -123,7 +129,7 @@ func (s *Scheduler) now() time.Time {
 }
 
 func (s *Scheduler) rules(session string) *rules {
-	return &rules{instance: s.instance, session: session, register: s.config.register, spread: s.spread, newID: s.ids.next}
+	return &rules{instance: s.instance, session: session, register: s.config.register, spread: s.spread, handles: s.handles, newID: s.ids.next}
 }
 
 // run is the loop.
@@ -153,23 +159,20 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		backoff.reset()
 		s.storeWorks()
 		if reply.NextDue.IsZero() {
-			s.known(time.Time{})
-			return sent.Add(maxSleep)
+			return s.known(time.Time{}, sent.Add(maxSleep))
 		}
 		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
-			s.known(sent.Add(wait))
-			return sent.Add(min(wait, maxSleep))
+			return s.known(sent.Add(wait), sent.Add(min(wait, maxSleep)))
 		}
 		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 {
-			s.known(sent)
-			return sent.Add(lockedWait)
+			return s.known(sent, sent.Add(lockedWait))
 		}
 	}
 }
 
 // claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
-	started := 0
+	var started []string
 	defer func() { s.endOp(op, started) }()
 	rules := s.rules(op.session)
 	type decided struct {
@@ -177,7 +180,7 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 		task   Task
 	}
 	seen := make(map[string]decided)
-	req := ClaimRequest{Now: s.storeNow(), Session: op.session, Limit: op.slots, Decide: func(v View) (Change, error) {
+	req := ClaimRequest{Now: s.storeNow(), Session: op.session, Limit: op.slots, KindLimits: maps.Clone(op.kinds), Decide: func(v View) (Change, error) {
 		c, err := rules.decideDue(v)
 		if err == nil {
 			seen[v.Record.Task.ID] = decided{c, v.Record.Task}
@@ -201,7 +204,10 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	for _, run := range reply.Started {
 		d := seen[run.TaskID]
 		s.dispatch(run, &d.task)
-		started++
+		started = append(started, run.Kind)
+	}
+	for _, d := range seen {
+		s.carryOut(d.change.Cancel)
 	}
 	return reply, nil
 }
@@ -214,11 +220,16 @@ func (s *Scheduler) setAside(fault Fault) {
 	s.emit(EventSetAside, fault.TaskID, Run{}, fault.Err)
 }
 
-// known records the next due time that a claim has told.
-func (s *Scheduler) known(next time.Time) {
+// known records the next due time that a claim has told, and returns when to look again: at the given time, or when the rate of a kind
+// allows what it held back.
+func (s *Scheduler) known(next, until time.Time) time.Time {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.loop.next, s.loop.blind = next, false
-	s.mu.Unlock()
+	if token := s.nextTokenLocked(); !token.IsZero() && token.Before(until) {
+		return token
+	}
+	return until
 }
 
 // park sleeps until the given time or until somebody wakes the loop; false means that the loop should end.
@@ -294,6 +305,8 @@ type op struct {
 	seq     uint64
 	session string
 	slots   int
+	kinds   map[string]int // starts held of kinds that have a limit of their own
+	claim   bool
 }
 
 // beginOp admits a call of the host. With mayStart it holds a slot if there is one, so that what the call starts can be dispatched
@@ -326,7 +339,9 @@ func (s *Scheduler) beginClaim() (op, bool) {
 		s.loop.starved = true
 		return op{}, false
 	}
-	return s.openOpLocked(min(free, claimBatch)), true
+	o := s.openOpLocked(min(free, claimBatch))
+	o.kinds, o.claim = s.holdKindsLocked(o.slots), true
+	return o, true
 }
 
 func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
@@ -335,15 +350,16 @@ func (s *Scheduler) openOpLocked(slots int) op {
 	s.opSeq++
 	s.ops[s.opSeq] = struct{}{}
 	s.reserve += slots
-	return op{s.opSeq, s.session.id, slots}
+	return op{seq: s.opSeq, session: s.session.id, slots: slots}
 }
 
-// endOp gives back the slots that the call did not use; those of started runs were taken over by their flights.
-func (s *Scheduler) endOp(o op, started int) {
+// endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
+func (s *Scheduler) endOp(o op, started []string) {
 	s.mu.Lock()
 	delete(s.ops, o.seq)
 	s.reserve -= o.slots
-	hungry := s.loop.starved && started < o.slots
+	s.returnKindsLocked(o, started)
+	hungry := s.loop.starved && len(started) < o.slots
 	s.notifyLocked()
 	s.mu.Unlock()
 	if hungry {

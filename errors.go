@@ -41,6 +41,8 @@ var (
 	ErrTimeout = errors.New("punctual: attempt timed out")
 	// ErrCanceled is the cause when somebody cancelled the run.
 	ErrCanceled = errors.New("punctual: run was canceled")
+	// ErrReplaced is the cause when a newer run takes the place of this one (OverlapReplace).
+	ErrReplaced = errors.New("punctual: run was replaced by a newer one")
 	// ErrLeaseLost is the cause when the instance could not renew its lease, so that another may have taken the run over.
 	ErrLeaseLost = errors.New("punctual: lease lost")
 	// ErrShutdown is the cause when the Shutdown deadline passed, Close was called or the Start context ended.

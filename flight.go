@@ -77,6 +77,10 @@ func (s *Scheduler) land(f *flight, began bool, o outcome) {
 	f.landed = true
 	s.busy--
 	hungry := s.loop.starved
+	if l := s.limits[f.run.Kind]; l != nil {
+		l.active--
+		hungry = hungry || l.wanted
+	}
 	s.mu.Unlock()
 	s.finisher.add(f, finish)
 	if hungry {
@@ -113,6 +117,17 @@ func (s *Scheduler) execute(f *flight, o *outcome) {
 		}
 	}()
 	o.result, o.err = s.executor.Execute(f.ctx, f.run)
+}
+
+// carryOut cancels attempts that this instance works on and that it ordered to be cancelled itself.
+func (s *Scheduler) carryOut(orders []CancelOrder) {
+	for _, order := range orders {
+		cause := ErrCanceled
+		if order.Reason == ReasonReplaced {
+			cause = ErrReplaced
+		}
+		s.cancelFlight(order.RunID, cause)
+	}
 }
 
 // cancelFlight cancels the attempt of a run if this instance works on it.

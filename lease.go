@@ -76,10 +76,8 @@ func (s *Scheduler) beat() error {
 	reply, err := bounded(s, limit, func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
 	switch {
 	case err == nil && !reply.Lost:
-		s.renewed(session, sent)
-		for _, id := range reply.Cancel {
-			s.cancelFlight(id, ErrCanceled)
-		}
+		s.renewed(session, sent, reply.Now)
+		s.carryOut(reply.Cancel)
 		return s.findStrays(session)
 	case err == nil:
 		s.loseLease(session, "the store gave the session up")
@@ -121,8 +119,9 @@ func bounded[T any](s *Scheduler, limit time.Duration, call func(context.Context
 }
 
 // renewed records that the lease stands, counted from when the beat was sent.
-func (s *Scheduler) renewed(session string, sent time.Time) {
+func (s *Scheduler) renewed(session string, sent, told time.Time) {
 	s.mu.Lock()
+	s.offset = told.Sub(sent.Add(s.clock.Since(sent) / 2))
 	opened := !s.session.held
 	if s.session.id == session {
 		s.session.held = true

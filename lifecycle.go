@@ -238,12 +238,18 @@ type Health struct {
 	InFlight int    `json:"in_flight"` // attempts started here whose outcome is not stored yet
 	Running  int    `json:"running"`   // those of them that are in host code
 	SetAside int    `json:"set_aside"` // tasks that this instance set aside since it started
+	// ClockOffset is how far the store's clock was ahead of this instance's at the last beat. Due times are the store's, so an
+	// offset moves nothing but log times.
+	ClockOffset time.Duration `json:"clock_offset"`
 }
 
 var phaseNames = [...]string{"new", "running", "draining", "closed"}
 
 // backlogBound is how late the next due time may be before Health reports it.
 const backlogBound = time.Minute
+
+// clockBound is how far this instance's clock and the store's may be apart before Health reports it.
+const clockBound = 5 * time.Second
 
 // Health reports how this instance is. It does not ask the store.
 func (s *Scheduler) Health() Health {
@@ -252,6 +258,7 @@ func (s *Scheduler) Health() Health {
 	now := s.clock.Now()
 	h := Health{
 		Phase: phaseNames[s.phase], Instance: s.instance, InFlight: len(s.flights), Running: s.busy, SetAside: len(s.faults),
+		ClockOffset: s.offset.Round(time.Millisecond),
 	}
 	if s.failing.err != nil {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("the store fails since %s: %s", s.failing.since.UTC().Format(time.RFC3339), errorText(s.failing.err)))
@@ -261,6 +268,9 @@ func (s *Scheduler) Health() Health {
 	}
 	if late := now.Sub(s.loop.next); s.phase == phaseRunning && !s.loop.next.IsZero() && late > backlogBound {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("backlog: due since %s", late.Round(time.Second)))
+	}
+	if s.offset.Abs() > clockBound {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("clock off: the store's is %v ahead", s.offset.Round(time.Second)))
 	}
 	if n := len(s.faults); n > 0 {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("%d tasks were set aside", n))

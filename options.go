@@ -41,6 +41,7 @@ type config struct {
 	storeTimeout time.Duration
 	retention    time.Duration
 	keepRuns     int
+	kindLimits   map[string]kindLimit
 }
 
 func defaultConfig() config {
@@ -97,6 +98,41 @@ func WithConcurrency(n int) Option {
 		o.concurrency = n
 		return nil
 	}
+}
+
+// WithKindConcurrency bounds how many runs of one kind this instance executes at a time, besides WithConcurrency. What is due beyond it
+// waits, in due order, and does not keep other kinds from starting. Default: no bound of its own.
+func WithKindConcurrency(kind string, n int) Option {
+	return func(o *config) error {
+		if n < 1 || n > maxConcurrency {
+			return badOption("WithKindConcurrency", "%d for kind %q is not between 1 and %d", n, clip(kind, 64), maxConcurrency)
+		}
+		o.limit(kind, func(l *kindLimit) { l.concurrency = n })
+		return nil
+	}
+}
+
+// WithKindRate bounds how often this instance starts attempts of one kind: one each interval on average, and at most burst at once after
+// a time of rest (a token bucket). What is due beyond it waits, in due order, and does not keep other kinds from starting. The
+// interval is at least a microsecond. Default: no bound.
+func WithKindRate(kind string, interval time.Duration, burst int) Option {
+	return func(o *config) error {
+		if interval < time.Microsecond || interval > maxDuration || burst < 1 || burst > maxConcurrency {
+			return badOption("WithKindRate", "kind %q: the interval %v is shorter than a microsecond or too long, or the burst %d is not between 1 and %d",
+				clip(kind, 64), interval, burst, maxConcurrency)
+		}
+		o.limit(kind, func(l *kindLimit) { l.every, l.burst = interval, burst })
+		return nil
+	}
+}
+
+func (o *config) limit(kind string, set func(*kindLimit)) {
+	if o.kindLimits == nil {
+		o.kindLimits = make(map[string]kindLimit)
+	}
+	l := o.kindLimits[kind]
+	set(&l)
+	o.kindLimits[kind] = l
 }
 
 // WithRegisterPolicy says whether interval tasks with RegisterDefault run at once when they are registered. Default

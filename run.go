@@ -127,6 +127,10 @@ type Run struct {
 	// DueAt is when a pending run may start; zero while it waits for the overlap gate of its task, and for runs that are not
 	// pending.
 	DueAt time.Time `json:"due_at,omitzero"`
+	// ConcurrencyKey is the task's, as it was when the run was last looked at.
+	ConcurrencyKey string `json:"concurrency_key,omitempty"`
+	// WaitsForKey says that a pending run without DueAt waits for its concurrency key rather than for the overlap gate.
+	WaitsForKey bool `json:"waits_for_key,omitempty"`
 	// StartedAt is when the current or last attempt began.
 	StartedAt time.Time `json:"started_at,omitzero"`
 	// FinishedAt is when the run reached its final state.
@@ -136,9 +140,9 @@ type Run struct {
 	Error string `json:"error,omitempty"`
 	// Stack is the goroutine's stack when the executor panicked.
 	Stack string `json:"stack,omitempty"`
-	// Reason says in a word why a run was skipped, missed or canceled: see the Reason constants.
+	// Reason says in a word why a run was skipped, missed, canceled or is about to be: see the Reason constants.
 	Reason string `json:"reason,omitempty"`
-	// BlockedBy is the id of the run that was in the way of a skipped one.
+	// BlockedBy is the id of the run that was in the way of a skipped one, or that replaced this one.
 	BlockedBy string `json:"blocked_by,omitempty"`
 	// Instance is the name of the scheduler instance that worked on the current or last attempt.
 	Instance string `json:"instance,omitempty"`
@@ -148,7 +152,7 @@ type Run struct {
 	Revision int64 `json:"revision"`
 	// AtMostOnce is the task's Lost policy as it was when the run was created: a lost attempt is not run again.
 	AtMostOnce bool `json:"at_most_once,omitempty"`
-	// CancelRequested is set between Cancel and the end of the run.
+	// CancelRequested is set between an order to cancel, which also sets Reason, and the end of the attempt.
 	CancelRequested bool      `json:"cancel_requested,omitempty"`
 	CreatedAt       time.Time `json:"created_at"`
 	// History lists the earlier attempts, oldest first, at most the last 20.
@@ -170,7 +174,7 @@ const (
 	ReasonCanceled    = "canceled"       // somebody called Cancel
 	ReasonShutdown    = "shutdown"       // canceled: the instance stopped before the run had ended
 	ReasonLeaseLost   = "lease lost"     // lost: its instance died or was cut off
-	ReasonReplaced    = "replaced"       // canceled: Overlap is Replace and a newer run wanted its place
+	ReasonReplaced    = "replaced"       // Overlap is Replace and a newer run, BlockedBy, took its place: canceled if it was active, skipped if it waited, failed between two attempts
 	ReasonTimeout     = "timeout"        // failed: the last attempt ran longer than Task.Timeout
 	ReasonPanic       = "panic"          // failed: the last attempt panicked
 	ReasonLostTooMany = "lost too often" // failed: its attempts were lost more often than MaxLost

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 )
 
@@ -81,7 +80,7 @@ func (s *Scheduler) Remove(ctx context.Context, id string, opts ...RemoveOption)
 	for _, opt := range opts {
 		opt(&how)
 	}
-	_, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View) (Change, error) {
+	_, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) {
 		return r.decideRemove(v, how.keepHistory)
 	}})
 	if err != nil {
@@ -100,7 +99,7 @@ func (s *Scheduler) Remove(ctx context.Context, id string, opts ...RemoveOption)
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) Pause(ctx context.Context, id string) error {
-	changed, err := s.edit(ctx, edit{taskID: id, decide: (*rules).decidePause})
+	changed, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decidePause(v) }})
 	if err == nil && changed.Status != nil {
 		s.log(ctx, slog.LevelInfo, "task paused", taskAttr(id))
 		s.emit(EventPaused, id, Run{}, nil)
@@ -112,7 +111,7 @@ func (s *Scheduler) Pause(ctx context.Context, id string) error {
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) Resume(ctx context.Context, id string) error {
-	changed, err := s.edit(ctx, edit{taskID: id, decide: (*rules).decideResume})
+	changed, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decideResume(v) }})
 	if err == nil && changed.Status != nil {
 		s.log(ctx, slog.LevelInfo, "task resumed", taskAttr(id))
 		s.emit(EventResumed, id, Run{}, nil)
@@ -125,8 +124,8 @@ func (s *Scheduler) Resume(ctx context.Context, id string) error {
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) RunNow(ctx context.Context, id string) (Run, error) {
-	changed, err := s.edit(ctx, edit{taskID: id, mayStart: true, decide: func(r *rules, v View) (Change, error) {
-		v.Slots = s.slotsFor(v.Record.Task.Kind, v.Slots)
+	changed, err := s.edit(ctx, edit{taskID: id, mayStart: true, decide: func(r *rules, v View, o *op) (Change, error) {
+		v.Slots = s.slotsFor(o, v.Record.Task.Kind, v.Slots)
 		return r.decideRunNow(v)
 	}})
 	if err != nil {
@@ -140,14 +139,8 @@ func (s *Scheduler) RunNow(ctx context.Context, id string) (Run, error) {
 //
 // Errors: ErrRunNotFound, ErrRunFinished, ErrClosed, or an error of the store.
 func (s *Scheduler) Cancel(ctx context.Context, runID string) error {
-	changed, err := s.edit(ctx, edit{runID: runID, decide: (*rules).decideCancel})
-	if err != nil {
-		return err
-	}
-	for _, id := range changed.Cancel {
-		s.cancelFlight(id, ErrCanceled)
-	}
-	return nil
+	_, err := s.edit(ctx, edit{runID: runID, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decideCancel(v) }})
+	return err
 }
 
 // Task returns a task as it stands. Errors: ErrTaskNotFound, or an error of the store. Queries work after Shutdown too.
@@ -203,10 +196,13 @@ func (s *Scheduler) register(ctx context.Context, task Task, mode registerMode) 
 		return err
 	}
 	task = task.clone()
-	changed, err := s.edit(ctx, edit{taskID: task.ID, mayCreate: true, mayStart: true, decide: func(r *rules, v View) (Change, error) {
-		v.Slots = s.slotsFor(task.Kind, v.Slots)
-		return r.decideRegister(v, task, mode)
-	}})
+	changed, err := s.edit(ctx, edit{
+		taskID: task.ID, key: task.ConcurrencyKey, mayCreate: true, mayStart: true,
+		decide: func(r *rules, v View, o *op) (Change, error) {
+			v.Slots = s.slotsFor(o, task.Kind, v.Slots)
+			return r.decideRegister(v, task, mode)
+		},
+	})
 	if err != nil || changed.Task == nil {
 		return err
 	}
@@ -222,24 +218,14 @@ func (s *Scheduler) register(ctx context.Context, task Task, mode registerMode) 
 	return nil
 }
 
-// slotsFor is how many runs of a kind this instance may start at once: none of a kind that only others handle.
-func (s *Scheduler) slotsFor(kind string, slots int) int {
-	if s.kinds == nil {
-		return slots
-	}
-	if kinds := s.kinds.Kinds(); kinds != nil && !slices.Contains(kinds, kind) {
-		return 0
-	}
-	return slots
-}
-
 // edit is one change of one task that a host asks for.
 type edit struct {
 	taskID    string
 	runID     string
+	key       string // the concurrency key of a new definition
 	mayCreate bool
 	mayStart  bool // the change may start a run, if this instance has a slot
-	decide    func(*rules, View) (Change, error)
+	decide    func(*rules, View, *op) (Change, error)
 }
 
 // edit carries out e, starts what the change started and wakes the loop if something is due earlier than it knows.
@@ -248,18 +234,18 @@ func (s *Scheduler) edit(ctx context.Context, e edit) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	started := 0
+	var started []string
 	defer func() { s.endOp(op, started) }()
 	rules := s.rules(op.session)
 	var changed Change
 	var task Task
 	var at time.Time
-	req := EditRequest{TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: op.session, Slots: op.slots}
+	req := EditRequest{TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: op.session, Slots: op.slots, ConcurrencyKey: e.key}
 	req.Decide = func(v View) (Change, error) {
 		if v.Record == nil && !e.mayCreate && e.runID == "" {
 			return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
 		}
-		c, err := e.decide(rules, v)
+		c, err := e.decide(rules, v, &op)
 		if err != nil {
 			return Change{}, err
 		}
@@ -282,9 +268,10 @@ func (s *Scheduler) edit(ctx context.Context, e edit) (Change, error) {
 		if run := changed.Insert[i]; run.State == StateRunning {
 			run.Payload, run.Labels = task.Payload, task.Labels
 			s.dispatch(run, &task)
-			started++
+			started = append(started, run.Kind)
 		}
 	}
+	s.carryOut(changed.Cancel)
 	s.noteDue(dueOf(&changed), at)
 	return changed, nil
 }

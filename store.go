@@ -34,10 +34,11 @@ type Store interface {
 	Edit(ctx context.Context, req EditRequest) (EditReply, error)
 
 	// Claim takes what is due: tasks whose NextRunAt is not after now, and pending runs whose DueAt is not after now, of the
-	// kinds asked for, by due time and then id. Each such task is locked (a task that somebody else holds locked is passed
+	// kinds asked for, in due order: by due time less Priority times PriorityStep, and then id. Each such task is locked (a task that somebody else holds locked is passed
 	// over), shown to decide once with all of its due runs, and the Change applied, all or nothing per task. Live counts in the
 	// View are read after the lock was taken. It stops when Limit runs have been started or nothing more is due; it may stop
-	// earlier after a fair batch, since NextDue says whether to come again.
+	// earlier after a fair batch, since NextDue says whether to come again. When a kind has used up its own limit (KindLimits),
+	// whatever is of that kind is passed over, by NextDue too.
 	//
 	// A task that cannot be decoded, or whose decide function answers with an error, is set aside: its Fault is kept with the
 	// task, it is not due again before it is edited, and the rest proceeds.
@@ -52,9 +53,20 @@ type Store interface {
 	// that a repeated release must not touch the next attempt of the same number: it is known by its StartedAt or by its entry in
 	// History. The earlier attempt goes to History when the run stays live.
 	//
-	// Whenever a run leaves StateRunning, here or in Reclaim, two things happen in the same transaction: the oldest run of the
-	// task that waits for the overlap gate (pending without DueAt) becomes due, and if the run reached a final state, the task's
-	// Delay is set and its NextRunAt is not, NextRunAt becomes the end of the run plus Delay.
+	// Two things may turn an item into another end. A run that was ordered to be cancelled and would become pending ends as
+	// canceled with the order's Reason instead. A run whose task is gone, removed with its history kept, and that would become
+	// pending ends with ReasonRemoved: as skipped when it never began, else as failed. BlockedBy of an order stays only with a
+	// run that ends as canceled.
+	//
+	// Whenever a run leaves StateRunning, here or in Reclaim, three things happen in the same transaction: the oldest run of the
+	// task that waits for the overlap gate (pending without DueAt or WaitsForKey) becomes due; its concurrency key is passed on;
+	// and if the run reached a final state, the task's Delay is set and its NextRunAt is not, NextRunAt becomes the end of the
+	// run plus Delay.
+	//
+	// Passing on a concurrency key means: of the runs that wait for it (pending with WaitsForKey), the oldest of each kind whose
+	// task is not set aside becomes due and waits no more. It happens, too, when an Edit or a Claim ends a due pending run with
+	// that key, makes it wait for the overlap gate, or removes it with its task. Who finds the key taken waits again, so
+	// passing it on too often does no harm.
 	Finish(ctx context.Context, req FinishRequest) (FinishReply, error)
 
 	// Task returns one task, or ErrTaskNotFound.
@@ -78,8 +90,9 @@ type Leaser interface {
 	// Lost is true and nothing is renewed. A committed beat wins over a Reclaim that has not committed.
 	Beat(ctx context.Context, req BeatRequest) (BeatReply, error)
 	// Reclaim marks sessions dead whose lease has lapsed, req.Session excepted, and then takes up to Limit running runs away
-	// from dead or unknown sessions: a run that is AtMostOnce ends as lost, one that was lost MaxLost times before ends as
-	// failed with ReasonLostTooMany, and all others become pending and due at once, with the attempt kept in History as
+	// from dead or unknown sessions: one that was ordered to be cancelled ends as canceled with the order's Reason, a run that is
+	// AtMostOnce ends as lost, one that was lost MaxLost times before ends as failed with ReasonLostTooMany, one whose task is
+	// gone as failed with ReasonRemoved, and all others become pending and due at once, with the attempt kept in History as
 	// lost. The runs are returned as they are now. A dead session is remembered for at least an hour after its lease lapsed, so
 	// that a beat that comes late learns that it is dead.
 	Reclaim(ctx context.Context, req ReclaimRequest) (ReclaimReply, error)
@@ -138,15 +151,23 @@ type Skipping struct {
 type View struct {
 	Now    time.Time // the time that decides, in UTC microseconds without monotonic reading
 	Record *Record   // nil when there is no such task; not to be changed
-	// Pending are the task's pending runs, by DueAt and then id, those that wait for the gate last: all of them in Edit, only
-	// those that are due in Claim.
+	// Pending are the task's pending runs, by DueAt and then id, after them those that wait for the gate, last those that wait for
+	// their key: all of them in Edit, only those that are due in Claim.
 	Pending []Run
 	// Active counts the task's running runs; OldestActive is the smallest id among them.
 	Active       int
 	OldestActive string
-	// Waiting counts the pending runs that wait for the overlap gate.
+	// Waiting counts the pending runs that wait for the overlap gate, and Waiter is the newest of them; nil when there is none.
 	Waiting int
-	// Slots is how many runs this call may still start: in Claim the rest of Limit, in Edit EditRequest.Slots.
+	Waiter  *Run
+	// KeyWaiting counts the task's pending runs that wait for their concurrency key.
+	KeyWaiting int
+	// KeyActive counts the running runs of all tasks under one concurrency key, and KeyOldest is the smallest id among them: the
+	// key of the task, or EditRequest.ConcurrencyKey. Zero without a key.
+	KeyActive int
+	KeyOldest string
+	// Slots is how many runs this call may still start: in Claim the rest of Limit, or of the kind's own limit if that is
+	// less; in Edit EditRequest.Slots.
 	Slots int
 	// Run is the run that an Edit by RunID named; nil otherwise.
 	Run *Run
@@ -162,14 +183,17 @@ type Change struct {
 	Remove      bool
 	KeepHistory bool
 	// Insert adds ledger rows in any state; a running one was started for the requesting session. A row for an occurrence
-	// (triggers schedule, catch-up, backfill) whose (task, ScheduledAt) is taken is dropped with its start.
+	// (triggers schedule and catch-up) whose (task, ScheduledAt) is taken by one is dropped with its start; so is a second
+	// backfill of one occurrence.
 	Insert []Run
 	// Update changes ledger rows of this task by id: pending runs of the View that start, wait or end, and the open row of
-	// skips. Only State, DueAt, Attempt, StartedAt, FinishedAt, Error, Reason, BlockedBy, Instance, Session, Until and Count are
-	// written. A row that is gone, running, or final and not skipped is passed over.
+	// skips, in this order and before Insert. Only State, DueAt, Attempt, StartedAt, FinishedAt, Error, Reason, BlockedBy,
+	// Instance, Session, Until, Count, ConcurrencyKey and WaitsForKey are written. A row that is gone, running, or final and not
+	// skipped is passed over.
 	Update []Run
-	// Cancel orders the attempts of these running runs to be cancelled: it sets CancelRequested, and Beat tells the instance.
-	Cancel []string
+	// Cancel orders the attempts of running runs of this task to be cancelled, after Update and Insert: it sets CancelRequested,
+	// Reason and BlockedBy, and Beat tells the instance. A run that has an order keeps it.
+	Cancel []CancelOrder
 	// Deferred says that something of this task could not start for want of slots and remains due.
 	Deferred bool
 }
@@ -190,6 +214,13 @@ func (c *Change) Starts() int {
 	return n
 }
 
+// CancelOrder is the order to cancel the attempt of one running run.
+type CancelOrder struct {
+	RunID     string
+	Reason    string // ReasonCanceled or ReasonReplaced
+	BlockedBy string // the run that takes its place
+}
+
 // DecideFunc looks at one task and says what to do with it. It is pure but for the ids that it gives to new runs.
 type DecideFunc func(View) (Change, error)
 
@@ -200,7 +231,9 @@ type EditRequest struct {
 	Now     time.Time
 	Session string // owner of runs that the change starts
 	Slots   int    // how many runs the change may start
-	Decide  DecideFunc
+	// ConcurrencyKey is the key that View.KeyActive is about; empty means that of the task as it is stored.
+	ConcurrencyKey string
+	Decide         DecideFunc
 }
 
 // EditReply is the answer to Edit.
@@ -215,7 +248,9 @@ type ClaimRequest struct {
 	Session string   // owner of the started runs; empty for stores that are no Leaser
 	Limit   int      // how many runs may be started, at least 1
 	Kinds   []string // kinds that this instance handles; nil means all, empty none
-	Decide  DecideFunc
+	// KindLimits bounds how many runs of some kinds may be started, zero for none; other kinds are bounded by Limit alone.
+	KindLimits map[string]int
+	Decide     DecideFunc
 }
 
 // ClaimReply is the answer to Claim.
@@ -224,7 +259,8 @@ type ClaimReply struct {
 	Started []Run
 	// Now is the time that decided. The engine sleeps NextDue - Now, so its own clock may be wrong.
 	Now time.Time
-	// NextDue is when the next item of these kinds is due; not after Now when more is due already; zero when nothing is.
+	// NextDue is when the next item of these kinds is due, those that have used up their limit excepted; not after Now when more
+	// is due already; zero when nothing is.
 	NextDue time.Time
 	// Decided counts the tasks that were shown to decide and changed.
 	Decided int
@@ -302,8 +338,8 @@ type BeatRequest struct {
 // BeatReply is the answer to Beat.
 type BeatReply struct {
 	Now    time.Time
-	Lost   bool     // the session is dead; open another
-	Cancel []string // running runs of this session that somebody ordered to be cancelled
+	Lost   bool          // the session is dead; open another
+	Cancel []CancelOrder // for running runs of this session, by run id
 }
 
 // ReclaimRequest asks for the runs of dead sessions.

@@ -38,6 +38,15 @@ type Task struct {
 	// MaxActive is how many runs of the task may be active at a time over all instances. Zero means one; with OverlapAllow
 	// zero means no limit.
 	MaxActive int
+	// ConcurrencyKey names something that several tasks share, such as an account or a device: over all tasks with the same key and
+	// all instances, at most ConcurrencyLimit runs are active at a time, and further ones wait for their turn. A run that waits
+	// counts as active for the overlap gate of its own task. Empty means no key; at most 255 bytes without control characters.
+	ConcurrencyKey string
+	// ConcurrencyLimit is how many runs with the ConcurrencyKey may be active when this task's run starts. Zero means one.
+	ConcurrencyLimit int
+	// Priority orders what is due at the same time when there are fewer free slots than runs: each step counts as if the run had
+	// been due PriorityStep earlier. So a low priority waits but never starves. From -2 to 2; zero is normal.
+	Priority int
 	// MaxQueued is how many runs may wait under OverlapQueue. Zero means one, so that what piles up coalesces into one run.
 	MaxQueued int
 	// Misfire says what becomes of occurrences that are found later than MisfireGrace, after a downtime or a clock jump. The
@@ -68,6 +77,11 @@ const (
 	DefaultMisfireGrace = time.Second
 	DefaultMisfireLimit = 10
 
+	// MinPriority and MaxPriority bound Task.Priority, and PriorityStep is what one step is worth.
+	MinPriority  = -2
+	MaxPriority  = 2
+	PriorityStep = time.Minute
+
 	maxName     = 255
 	maxLabels   = 64
 	maxSchedule = 4096
@@ -94,9 +108,10 @@ type Overlap uint8
 
 // The overlap policies.
 const (
-	OverlapSkip  Overlap = iota // the run is skipped and the ledger names the run in the way
-	OverlapQueue                // up to MaxQueued runs wait, further ones are skipped
-	OverlapAllow                // runs side by side, up to MaxActive if that is set; beyond it they wait
+	OverlapSkip    Overlap = iota // the run is skipped and the ledger names the run in the way
+	OverlapQueue                  // up to MaxQueued runs wait, further ones are skipped
+	OverlapAllow                  // runs side by side, up to MaxActive if that is set; beyond it they wait
+	OverlapReplace                // the oldest active run is cancelled and the new one starts when it has ended; only the newest waits
 )
 
 // Misfire says what becomes of occurrences that are found later than their grace.
@@ -120,7 +135,7 @@ const (
 
 var (
 	registerNames = []string{"default", "immediately", "wait"}
-	overlapNames  = []string{"skip", "queue", "allow"}
+	overlapNames  = []string{"skip", "queue", "allow", "replace"}
 	misfireNames  = []string{"run once", "run all", "skip"}
 	lostNames     = []string{"run again", "mark"}
 )
@@ -128,7 +143,7 @@ var (
 // String returns the policy's name: "default", "immediately" or "wait".
 func (p RegisterPolicy) String() string { return policyName("RegisterPolicy", registerNames, int(p)) }
 
-// String returns the policy's name: "skip", "queue" or "allow".
+// String returns the policy's name: "skip", "queue", "allow" or "replace".
 func (p Overlap) String() string { return policyName("Overlap", overlapNames, int(p)) }
 
 // String returns the policy's name: "run once", "run all" or "skip".
@@ -245,6 +260,9 @@ func (t *Task) maxActive() int {
 	}
 }
 
+// keyLimit returns how many runs with the task's key may be active at once.
+func (t *Task) keyLimit() int { return max(t.ConcurrencyLimit, 1) }
+
 func (t *Task) maxQueued() int { return max(t.MaxQueued, 1) }
 
 func (t *Task) misfireGrace() time.Duration {
@@ -301,7 +319,8 @@ func (t Task) sameDefinition(u Task) bool {
 		t.OnRegister == u.OnRegister && t.FirstDelay == u.FirstDelay && t.Overlap == u.Overlap &&
 		t.MaxActive == u.MaxActive && t.MaxQueued == u.MaxQueued && t.Misfire == u.Misfire &&
 		t.MisfireGrace == u.MisfireGrace && t.MisfireLimit == u.MisfireLimit && t.Retry == u.Retry &&
-		t.Timeout == u.Timeout && t.Lost == u.Lost
+		t.Timeout == u.Timeout && t.Lost == u.Lost && t.Priority == u.Priority &&
+		t.ConcurrencyKey == u.ConcurrencyKey && t.ConcurrencyLimit == u.ConcurrencyLimit
 }
 
 // Validate reports everything that is wrong with the definition as a *TaskError, which wraps ErrInvalidTask, or nil. Add, Ensure
@@ -322,6 +341,11 @@ func (t Task) Validate() error {
 	v.duration("Timeout", t.Timeout)
 	v.count("MaxActive", t.MaxActive)
 	v.count("MaxQueued", t.MaxQueued)
+	v.text("ConcurrencyKey", t.ConcurrencyKey, false)
+	v.count("ConcurrencyLimit", t.ConcurrencyLimit)
+	if t.Priority < MinPriority || t.Priority > MaxPriority {
+		v.add("Priority", "must be between %d and %d", MinPriority, MaxPriority)
+	}
 	v.count("MisfireLimit", t.MisfireLimit)
 	v.retry()
 	v.labels()

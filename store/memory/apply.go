@@ -6,9 +6,16 @@ import (
 	"github.com/punctual-go/punctual"
 )
 
-// view shows a task and some of its pending runs to a decide function. t is nil when there is no such task.
-func view(t *task, pending []*row) punctual.View {
+// view shows a task, some of its pending runs and its concurrency key, or the one that is asked for, to a decide function. t is nil when
+// there is no such task.
+func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 	var v punctual.View
+	if key == "" && t != nil && t.exists {
+		key = t.policies.Value().key
+	}
+	if k := s.keys[key]; k != nil && len(k.active) > 0 {
+		v.KeyActive, v.KeyOldest = len(k.active), k.active[0].run.ID
+	}
 	if t == nil {
 		return v
 	}
@@ -28,7 +35,11 @@ func view(t *task, pending []*row) punctual.View {
 	if v.Active = len(l.running); v.Active > 0 {
 		v.OldestActive = l.running[0].run.ID
 	}
-	v.Waiting = len(l.pending) - l.queuing()
+	v.KeyWaiting = l.forKey
+	if waiting := l.waiting(); len(waiting) > 0 {
+		newest := waiting[len(waiting)-1].copy()
+		v.Waiting, v.Waiter = len(waiting), &newest
+	}
 	return v
 }
 
@@ -98,9 +109,10 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 			done.dropped = append(done.dropped, c.Insert[i].ID)
 		}
 	}
-	for _, id := range c.Cancel {
-		if r := s.runs[id]; r != nil && r.task == t && r.run.State == punctual.StateRunning {
-			r.run.CancelRequested = true
+	for _, order := range c.Cancel {
+		r := s.runs[order.RunID]
+		if r != nil && r.task == t && r.run.State == punctual.StateRunning && !r.run.CancelRequested {
+			r.run.CancelRequested, r.run.Reason, r.run.BlockedBy = true, order.Reason, order.BlockedBy
 			done.news = true
 		}
 	}
@@ -108,6 +120,9 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 		s.remove(t, c.KeepHistory)
 	}
 	s.requeue(t)
+	if s.passOn(instant(now)) {
+		done.news = true
+	}
 }
 
 func (a *applied) add(r *row) {
@@ -126,6 +141,7 @@ func overwrite(run, update *punctual.Run) {
 	run.Error, run.Reason, run.BlockedBy = update.Error, update.Reason, update.BlockedBy
 	run.Instance, run.Session = update.Instance, update.Session
 	run.Until, run.Count = clean(update.Until), update.Count
+	run.ConcurrencyKey, run.WaitsForKey = update.ConcurrencyKey, update.WaitsForKey
 }
 
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.

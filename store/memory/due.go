@@ -1,6 +1,10 @@
 package memory
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/punctual-go/punctual"
+)
 
 // requeue puts a task where Claim finds it: at the earlier of its next occurrence and its first due run, or nowhere when nothing is
 // ever due. Whoever has changed a task or its pending runs calls it last.
@@ -12,24 +16,25 @@ func (s *Store) requeue(t *task) {
 		s.unqueue(t)
 		return
 	}
-	kind, due := t.kind(), int64(never)
+	p := t.policies.Value()
+	kind, due := p.kind, int64(never)
 	if t.next != noTime {
 		due = t.next
 	}
 	switch l := t.ledger; {
 	case l == nil:
 	case l.mixed:
-		due = min(due, s.requeueForeign(t, kind))
+		due = min(due, s.requeueForeign(t, kind, p.priority))
 	case len(l.pending) > 0:
 		due = min(due, l.pending[0].dueAt())
 	}
 	t.entry.task = t
-	s.queueOf(kind).set(&t.entry, due)
+	s.queueOf(lane{kind, p.priority}).set(&t.entry, due)
 }
 
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
-func (s *Store) requeueForeign(t *task, own string) (due int64) {
+func (s *Store) requeueForeign(t *task, own string, priority int) (due int64) {
 	l := t.ledger
 	first := make(map[string]int64)
 	for _, r := range l.pending {
@@ -57,7 +62,7 @@ func (s *Store) requeueForeign(t *task, own string) (due int64) {
 		if l.foreign[kind] == nil {
 			l.foreign[kind] = &entry{task: t}
 		}
-		s.queueOf(kind).set(l.foreign[kind], at)
+		s.queueOf(lane{kind, priority}).set(l.foreign[kind], at)
 	}
 	if e := l.foreign[own]; e != nil {
 		e.leave() // the task has this kind again, and its own place covers it
@@ -76,12 +81,12 @@ func (s *Store) unqueue(t *task) {
 	}
 }
 
-// queueOf returns the queue of a kind. Queues stay when they run empty: kinds are few, since each has a handler in code.
-func (s *Store) queueOf(kind string) *queue {
-	q := s.queues[kind]
+// queueOf returns the queue of a lane. Queues stay when they run empty: kinds are few, since each has a handler in code.
+func (s *Store) queueOf(l lane) *queue {
+	q := s.queues[l]
 	if q == nil {
-		q = &queue{}
-		s.queues[kind] = q
+		q = &queue{lane: l}
+		s.queues[l] = q
 	}
 	return q
 }
@@ -95,25 +100,41 @@ func (s *Store) queuesOf(kinds []string, to []*queue) []*queue {
 		return to
 	}
 	for _, kind := range kinds {
-		if q := s.queues[kind]; q != nil {
-			to = append(to, q)
+		for priority := punctual.MinPriority; priority <= punctual.MaxPriority; priority++ {
+			if q := s.queues[lane{kind, priority}]; q != nil {
+				to = append(to, q)
+			}
 		}
 	}
 	return to
 }
 
-// earliest returns the task that is first in due order among some queues, and when it is due.
-func earliest(queues []*queue) (*task, int64) {
+// firstDue returns the task that is first in due order among what is due in some queues; nil when nothing is.
+func firstDue(queues []*queue, now int64) *task {
 	var first queued
 	for _, q := range queues {
-		if len(q.heap) > 0 && (first.entry == nil || q.heap[0].before(first)) {
-			first = q.heap[0]
+		if len(q.heap) == 0 || q.heap[0].due > now {
+			continue
+		}
+		head := q.heap[0]
+		head.due -= q.lane.head()
+		if first.entry == nil || head.before(first) {
+			first = head
 		}
 	}
 	if first.entry == nil {
-		return nil, never
+		return nil
 	}
-	return first.entry.task, first.due
+	return first.entry.task
+}
+
+// nextDue returns when the first item of some queues is due; never when they are empty.
+func nextDue(queues []*queue) int64 {
+	due := int64(never)
+	for _, q := range queues {
+		due = min(due, q.due())
+	}
+	return due
 }
 
 // dueAt is when a pending run may start; never when it waits for the gate.

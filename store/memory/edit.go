@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/punctual-go/punctual"
 )
@@ -38,7 +39,7 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	if t != nil && t.ledger != nil {
 		pending = t.ledger.pending
 	}
-	v := view(t, pending)
+	v := s.view(t, pending, req.ConcurrencyKey)
 	v.Now, v.Slots, v.Run = reply.Now, req.Slots, named
 	change, err := req.Decide(v)
 	if err != nil {
@@ -67,15 +68,16 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	if req.Session != "" && !s.sessions[req.Session].open() {
 		return punctual.ClaimReply{}, fmt.Errorf("memory: claim: session %s: %w", req.Session, punctual.ErrLeaseLost)
 	}
-	started := s.claim(&req, &reply)
+	left := allowance{req.Limit, maps.Clone(req.KindLimits)}
+	started := s.claim(&req, &left, &reply)
+	var few [8]*queue
+	if due := nextDue(left.without(s.queuesOf(req.Kinds, few[:0]))); due != never {
+		reply.NextDue = instant(due)
+	}
 	reply.Started = make([]punctual.Run, len(started))
 	for i, r := range started {
 		reply.Started[i] = r.copy()
 		reply.Started[i].Payload, reply.Started[i].Labels = r.task.payloadCopy(), maps.Clone(r.task.labels)
-	}
-	var few [8]*queue
-	if _, due := earliest(s.queuesOf(req.Kinds, few[:0])); due != never {
-		reply.NextDue = instant(due)
 	}
 	return reply, nil
 }
@@ -85,7 +87,7 @@ const fairBatch = 1000
 
 // claim decides what is due and returns what was started. Tasks that were shown stay out of the queues until the end, so that none
 // is shown twice.
-func (s *Store) claim(req *punctual.ClaimRequest, reply *punctual.ClaimReply) []*row {
+func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctual.ClaimReply) []*row {
 	var shown []*task
 	var done applied
 	defer func() {
@@ -94,19 +96,20 @@ func (s *Store) claim(req *punctual.ClaimRequest, reply *punctual.ClaimReply) []
 			s.requeue(t)
 		}
 	}()
-	var few [8]*queue
-	queues := s.queuesOf(req.Kinds, few[:0])
 	now := reply.Now.UnixMicro()
-	for len(shown) < fairBatch && len(done.started) < req.Limit {
-		t, due := earliest(queues)
-		if due > now {
+	var few [8]*queue
+	queues := left.without(s.queuesOf(req.Kinds, few[:0]))
+	for len(shown) < fairBatch && left.total > 0 {
+		t := firstDue(queues, now)
+		if t == nil {
 			break
 		}
 		s.unqueue(t)
 		t.deciding = true
 		shown = append(shown, t)
-		v := view(t, t.dueRuns(now, req.Kinds))
-		v.Now, v.Slots = reply.Now, req.Limit-len(done.started)
+		pending := t.dueRuns(now, req.Kinds)
+		v := s.view(t, pending, "")
+		v.Now, v.Slots = reply.Now, left.of(t.kind(), pending)
 		change, err := req.Decide(v)
 		if err == nil {
 			err = s.checkClaimed(t, &change)
@@ -119,12 +122,65 @@ func (s *Store) claim(req *punctual.ClaimRequest, reply *punctual.ClaimReply) []
 		if change.Status != nil || len(change.Insert)+len(change.Update)+len(change.Cancel) > 0 {
 			reply.Decided++
 		}
+		before, bounded := len(done.started), v.Slots < left.total
 		s.apply(t, &change, now, &done)
-		if change.Deferred {
+		if left.spend(done.started[before:]) {
+			queues = left.without(queues)
+		} else if change.Deferred && !bounded {
 			break
 		}
 	}
 	return done.started
+}
+
+// allowance is what a claim may still start.
+type allowance struct {
+	total int
+	kinds map[string]int // of the kinds that have a limit of their own
+}
+
+// of returns how many runs may be started for a task of a kind with some pending runs.
+func (a *allowance) of(kind string, pending []*row) int {
+	slots := a.total
+	if len(a.kinds) == 0 {
+		return slots
+	}
+	limit := func(kind string) {
+		if n, limited := a.kinds[kind]; limited {
+			slots = min(slots, n)
+		}
+	}
+	limit(kind)
+	for _, r := range pending {
+		limit(r.run.Kind)
+	}
+	return max(slots, 0)
+}
+
+// spend counts what was started and reports whether a kind was used up by it.
+func (a *allowance) spend(started []*row) (usedUp bool) {
+	a.total -= len(started)
+	if len(a.kinds) == 0 {
+		return false
+	}
+	for _, r := range started {
+		if n, limited := a.kinds[r.run.Kind]; limited {
+			a.kinds[r.run.Kind] = n - 1
+			usedUp = usedUp || n == 1
+		}
+	}
+	return usedUp
+}
+
+// without drops the queues of kinds that are used up.
+func (a *allowance) without(queues []*queue) []*queue {
+	if len(a.kinds) == 0 {
+		return queues
+	}
+	return slices.DeleteFunc(queues, func(q *queue) bool {
+		n, limited := a.kinds[q.lane.kind]
+		return limited && n <= 0
+	})
 }
 
 // checkClaimed is check for a Claim, which changes neither the definition nor the existence of a task.

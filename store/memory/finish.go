@@ -58,20 +58,24 @@ func (s *Store) finish(item *punctual.Finish, now time.Time) (punctual.Verdict, 
 	}
 	s.rewrite(r, func(run *punctual.Run) {
 		run.Session = ""
-		if item.State == punctual.StatePending && !run.CancelRequested {
+		if item.State == punctual.StatePending {
 			r.again(item, finished, now)
 			return
 		}
-		run.State, run.Reason, run.FinishedAt = item.State, item.Reason, finished
-		if item.State == punctual.StatePending {
-			run.State, run.Reason = punctual.StateCanceled, punctual.ReasonCanceled // the order to cancel must not be lost
+		if run.CancelRequested && item.State != punctual.StateCanceled {
+			run.BlockedBy = ""
 		}
+		run.State, run.Reason, run.FinishedAt, run.CancelRequested = item.State, item.Reason, finished, false
 		if !item.StartedAt.IsZero() {
 			run.StartedAt = clean(item.StartedAt)
 		}
 		r.keepResult(item)
 	})
-	return punctual.VerdictApplied, s.left(r, now)
+	next := s.left(r, now)
+	if s.passOn(now) {
+		next = now.UnixMicro()
+	}
+	return punctual.VerdictApplied, next
 }
 
 // ownedBy reports whether the run is running under the attempt that the item is about. The number of a released attempt is given out
@@ -87,8 +91,7 @@ func (r *row) ownedBy(item *punctual.Finish) bool {
 // stale and leaves a note.
 func (r *row) late(item *punctual.Finish, finished time.Time) punctual.Verdict {
 	run := &r.run
-	ended := run.State == item.State || item.State == punctual.StatePending && run.Reason == punctual.ReasonCanceled
-	if run.State.Final() && ended && run.Attempt == item.Attempt && run.FinishedAt.Equal(finished) {
+	if run.State == item.State && run.State.Final() && run.Attempt == item.Attempt && run.FinishedAt.Equal(finished) {
 		return punctual.VerdictAlready
 	}
 	instance := ""
@@ -145,12 +148,26 @@ func (r *row) again(item *punctual.Finish, finished, now time.Time) {
 	if !item.Released {
 		run.StartedAt = clean(started)
 		r.keepResult(item)
-		return
-	}
-	run.Attempt--
-	if run.Attempt == 0 {
+	} else if run.Attempt--; run.Attempt == 0 {
 		run.StartedAt, run.Instance = time.Time{}, ""
 	}
+	r.endInstead(finished)
+}
+
+// endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
+func (r *row) endInstead(at time.Time) {
+	run := &r.run
+	switch {
+	case run.CancelRequested:
+		run.State, run.CancelRequested = punctual.StateCanceled, false
+	case r.task.exists:
+		return
+	case run.Attempt == 0:
+		run.State, run.Reason = punctual.StateSkipped, punctual.ReasonRemoved
+	default:
+		run.State, run.Reason = punctual.StateFailed, punctual.ReasonRemoved
+	}
+	run.DueAt, run.FinishedAt = time.Time{}, at
 }
 
 func (r *row) keepResult(item *punctual.Finish) {
@@ -163,8 +180,8 @@ func (r *row) keepResult(item *punctual.Finish) {
 func (s *Store) left(r *row, now time.Time) int64 {
 	t := r.task
 	l, due := t.ledger, int64(never)
-	if i := l.queuing(); i < len(l.pending) {
-		s.rewrite(l.pending[i], func(run *punctual.Run) { run.DueAt = now })
+	if waiting := l.waiting(); len(waiting) > 0 {
+		s.rewrite(waiting[0], func(run *punctual.Run) { run.DueAt = now })
 		due = now.UnixMicro()
 	}
 	switch {

@@ -79,7 +79,7 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 	reply := punctual.BeatReply{Now: now}
 	for r := range ses.runs.ascend(position{}) {
 		if r.run.CancelRequested {
-			reply.Cancel = append(reply.Cancel, r.run.ID)
+			reply.Cancel = append(reply.Cancel, punctual.CancelOrder{RunID: r.run.ID, Reason: r.run.Reason, BlockedBy: r.run.BlockedBy})
 		}
 	}
 	return reply, nil
@@ -137,6 +137,8 @@ func (s *Store) reclaim(r *row, now time.Time) int64 {
 		}
 		run.Session = ""
 		switch {
+		case run.CancelRequested:
+			run.State, run.FinishedAt, run.CancelRequested = punctual.StateCanceled, now, false
 		case run.AtMostOnce:
 			run.State, run.Reason, run.FinishedAt = punctual.StateLost, punctual.ReasonLeaseLost, now
 		case lost >= punctual.MaxLost:
@@ -146,9 +148,14 @@ func (s *Store) reclaim(r *row, now time.Time) int64 {
 			r.note(punctual.Attempt{
 				Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: outcomeLost,
 			})
+			r.endInstead(now)
 		}
 	})
-	return s.left(r, now)
+	next := s.left(r, now)
+	if s.passOn(now) {
+		next = now.UnixMicro()
+	}
+	return next
 }
 
 func (s *Store) kill(ses *session) {

@@ -19,9 +19,10 @@ type row struct {
 // ledger is what is known of one task's runs.
 type ledger struct {
 	rows    list[*row]  // all, by id
-	taken   list[int64] // occurrences that have a row
+	taken   list[int64] // occurrences that have a row, see occurrence
 	running []*row      // by id
-	pending []*row      // in due order, those that wait for the gate last
+	pending []*row      // in due order, then those that wait for the gate, then those that wait for their key
+	forKey  int         // how many wait for their key
 	final   int         // how many rows are final
 	// mixed is set while pending runs may have another kind than the task, which was given a new one meanwhile; foreign then
 	// holds the places of those kinds among what is due.
@@ -31,8 +32,14 @@ type ledger struct {
 
 func compareRows(a, b *row) int { return strings.Compare(a.run.ID, b.run.ID) }
 
-// comparePending is due order: by DueAt and then id, those without DueAt last.
+// comparePending is due order: by DueAt and then id, those without DueAt last, and of them those that wait for their key.
 func comparePending(a, b *row) int {
+	if x, y := a.run.WaitsForKey, b.run.WaitsForKey; x != y {
+		if x {
+			return 1
+		}
+		return -1
+	}
 	if x, y := a.run.DueAt, b.run.DueAt; !x.Equal(y) {
 		switch {
 		case x.IsZero():
@@ -60,6 +67,9 @@ func (l *ledger) queuing() int {
 	return sort.Search(len(l.pending), func(i int) bool { return l.pending[i].run.DueAt.IsZero() })
 }
 
+// waiting returns the runs that wait for the gate, oldest first.
+func (l *ledger) waiting() []*row { return l.pending[l.queuing() : len(l.pending)-l.forKey] }
+
 // copy returns the run as it goes out: it shares nothing that can be changed.
 func (r *row) copy() punctual.Run {
 	run := r.run
@@ -78,9 +88,18 @@ func (r *row) note(a punctual.Attempt) {
 	r.run.History = history
 }
 
-// occurrence reports whether the run stands for an occurrence of the schedule, of which each has one row only.
-func occurrence(t punctual.Trigger) bool {
-	return t == punctual.TriggerSchedule || t == punctual.TriggerCatchUp || t == punctual.TriggerBackfill
+// occurrence reports whether the run stands for an occurrence of the schedule, and returns the number that only one row may have: each
+// occurrence has one for what the schedule made of it, and one for a backfill.
+func occurrence(run *punctual.Run) (number int64, is bool) {
+	number = 2 * run.ScheduledAt.UnixMicro()
+	switch run.Trigger {
+	case punctual.TriggerSchedule, punctual.TriggerCatchUp:
+		return number, true
+	case punctual.TriggerBackfill:
+		return number + 1, true
+	default:
+		return 0, false
+	}
 }
 
 // insert adds a row for a copy of the run and reports whether it did: not when the run's occurrence has one already.
@@ -89,7 +108,7 @@ func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
 		t.ledger = &ledger{}
 	}
 	l := t.ledger
-	if occurrence(run.Trigger) && !l.taken.add(run.ScheduledAt.UnixMicro(), cmp.Compare) {
+	if number, is := occurrence(run); is && !l.taken.add(number, cmp.Compare) {
 		return nil, false
 	}
 	r := &row{run: *run, task: t}
@@ -113,12 +132,13 @@ func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
 // forget removes a row, and with its last row a ghost.
 func (s *Store) forget(r *row) {
 	s.unindex(r)
+	s.freed(r.run, nil)
 	t := r.task
 	delete(s.runs, r.run.ID)
 	s.ledger.remove(r, compareRows)
 	t.ledger.rows.remove(r, compareRows)
-	if occurrence(r.run.Trigger) {
-		t.ledger.taken.remove(r.run.ScheduledAt.UnixMicro(), cmp.Compare)
+	if number, is := occurrence(&r.run); is {
+		t.ledger.taken.remove(number, cmp.Compare)
 	}
 	if t.ledger.rows.empty() {
 		t.ledger = nil
@@ -130,14 +150,17 @@ func (s *Store) forget(r *row) {
 
 // rewrite changes a row and keeps the indexes in step.
 func (s *Store) rewrite(r *row, change func(run *punctual.Run)) {
+	before := r.run
 	s.unindex(r)
 	change(&r.run)
 	s.index(r)
+	s.freed(before, &r.run)
 }
 
 // index enters a row where its state belongs.
 func (s *Store) index(r *row) {
 	l := r.task.ledger
+	s.indexKey(r)
 	switch {
 	case r.run.State == punctual.StateRunning:
 		l.running = insertSorted(l.running, r, compareRows)
@@ -145,6 +168,9 @@ func (s *Store) index(r *row) {
 		r.owner.runs.add(r, compareRows)
 	case r.run.State == punctual.StatePending:
 		l.pending = insertSorted(l.pending, r, comparePending)
+		if r.run.WaitsForKey {
+			l.forKey++
+		}
 	default:
 		l.final++
 		s.ended.add(r, compareEnded)
@@ -157,12 +183,16 @@ func (s *Store) index(r *row) {
 // unindex is the opposite of index.
 func (s *Store) unindex(r *row) {
 	l := r.task.ledger
+	s.unindexKey(r)
 	switch {
 	case r.run.State == punctual.StateRunning:
 		l.running = removeSorted(l.running, r, compareRows)
 		s.disown(r)
 	case r.run.State == punctual.StatePending:
 		l.pending = removeSorted(l.pending, r, comparePending)
+		if r.run.WaitsForKey {
+			l.forKey--
+		}
 	default:
 		l.final--
 		s.ended.remove(r, compareEnded)

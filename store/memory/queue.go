@@ -1,16 +1,30 @@
 package memory
 
-import "math"
+import (
+	"math"
+
+	"github.com/punctual-go/punctual"
+)
 
 // never is the due time of what is not due at any time.
 const never = math.MaxInt64
 
-// queue holds what is due, or will be, of one kind of task: a heap with four children a node, earliest first, then by id. Due
+// queue holds what is due, or will be, of one lane: a heap with four children a node, earliest first, then by id. Due
 // times stand in the heap itself, so that sifting seldom looks elsewhere: with a million tasks that is the difference between one
 // cache miss a level and three.
 type queue struct {
+	lane lane
 	heap []queued
 }
+
+// lane is a kind of runs at one priority. Within a lane due order is the order of due times.
+type lane struct {
+	kind     string
+	priority int
+}
+
+// head is the priority by which the due times of a lane count as earlier.
+func (l lane) head() int64 { return int64(l.priority) * punctual.PriorityStep.Microseconds() }
 
 type queued struct {
 	due   int64 // in microseconds

@@ -42,11 +42,13 @@ type Store struct {
 	mu       sync.Mutex // guards all below
 	tasks    map[string]*task
 	sorted   list[*task] // the tasks that exist, by id
-	queues   map[string]*queue
+	queues   map[lane]*queue
+	keys     map[string]*key
 	runs     map[string]*row
 	ledger   list[*row] // all rows, by id
 	ended    list[*row] // rows in a final state, by their end and then id
 	sessions map[string]*session
+	free     []string            // keys that the call under way has freed
 	alive    int                 // sessions that are open
 	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it
 
@@ -74,7 +76,7 @@ func WithClock(c clock.Clock) Option {
 func New(opts ...Option) *Store {
 	s := &Store{
 		clock: clock.New(), history: DefaultHistory,
-		tasks: make(map[string]*task), queues: make(map[string]*queue), runs: make(map[string]*row),
+		tasks: make(map[string]*task), queues: make(map[lane]*queue), keys: make(map[string]*key), runs: make(map[string]*row),
 		sessions: make(map[string]*session), dead: make(map[string]struct{}),
 	}
 	for _, opt := range opts {

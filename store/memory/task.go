@@ -46,6 +46,9 @@ type policies struct {
 	overlap      punctual.Overlap
 	maxActive    int
 	maxQueued    int
+	key          string
+	keyLimit     int
+	priority     int
 	misfire      punctual.Misfire
 	misfireGrace time.Duration
 	misfireLimit int
@@ -74,7 +77,7 @@ func (t *task) define(d *punctual.Task) {
 	t.name, t.schedule, t.payload, t.labels, t.revision = d.Name, d.Schedule, string(d.Payload), maps.Clone(d.Labels), d.Revision
 	t.policies = unique.Make(policies{
 		kind: d.Kind, disabled: d.Disabled, onRegister: d.OnRegister, firstDelay: d.FirstDelay, overlap: d.Overlap,
-		maxActive: d.MaxActive, maxQueued: d.MaxQueued, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
+		maxActive: d.MaxActive, maxQueued: d.MaxQueued, key: d.ConcurrencyKey, keyLimit: d.ConcurrencyLimit, priority: d.Priority, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	})
 }
@@ -103,7 +106,7 @@ func (t *task) definition() punctual.Task {
 	return punctual.Task{
 		ID: t.id, Name: t.name, Kind: p.kind, Schedule: t.schedule, Payload: t.payloadCopy(), Disabled: p.disabled,
 		OnRegister: p.onRegister, FirstDelay: p.firstDelay, Overlap: p.overlap, MaxActive: p.maxActive,
-		MaxQueued: p.maxQueued, Misfire: p.misfire, MisfireGrace: p.misfireGrace, MisfireLimit: p.misfireLimit,
+		MaxQueued: p.maxQueued, ConcurrencyKey: p.key, ConcurrencyLimit: p.keyLimit, Priority: p.priority, Misfire: p.misfire, MisfireGrace: p.misfireGrace, MisfireLimit: p.misfireLimit,
 		Retry: p.retry, Timeout: p.timeout, Lost: p.lost, Labels: maps.Clone(t.labels), Revision: t.revision,
 	}
 }

@@ -64,7 +64,7 @@ func TestALoneInstanceGetsNoHintsOfItsOwnEdits(t *testing.T) {
 	}
 	edit("task-1", "a", punctual.Change{Insert: rows})
 	require.False(t, hinted(), "runs that are running or wait for the gate")
-	edit("task-1", "a", punctual.Change{Cancel: []string{"1"}})
+	edit("task-1", "a", punctual.Change{Cancel: []punctual.CancelOrder{{RunID: "1", Reason: punctual.ReasonCanceled}}})
 	require.True(t, hinted(), "an order to cancel")
 	_, err := s.Finish(ctx, punctual.FinishRequest{Now: now, Items: []punctual.Finish{{RunID: "1", Attempt: 1, State: punctual.StateSucceeded}}})
 	require.NoError(t, err)

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	upsertTask = `INSERT INTO tasks (id, name, kind, format, definition, labels, revision, paused, anchor_us, next_us, last_us, delay_us,
+	upsertTask = `INSERT INTO tasks (id, name, kind, format, definition, labels, priority, revision, paused, anchor_us, next_us, last_us, delay_us,
 			skip_run, skip_reason, skip_by, skip_count, fault, created_us, updated_us)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, format = excluded.format,
-			definition = excluded.definition, labels = excluded.labels, revision = excluded.revision, paused = excluded.paused,
+			definition = excluded.definition, labels = excluded.labels, priority = excluded.priority, revision = excluded.revision, paused = excluded.paused,
 			anchor_us = excluded.anchor_us, next_us = excluded.next_us, last_us = excluded.last_us, delay_us = excluded.delay_us,
 			skip_run = excluded.skip_run, skip_reason = excluded.skip_reason, skip_by = excluded.skip_by,
 			skip_count = excluded.skip_count, fault = '', updated_us = excluded.updated_us`
@@ -25,10 +25,13 @@ const (
 		WHERE id = ?`
 
 	updateRun = `UPDATE runs SET state = ?, due_us = ?, attempt = ?, started_us = ?, finished_us = ?, error = ?, reason = ?, blocked_by = ?,
-			instance = ?, session = ?, until_us = ?, count = ?
+			instance = ?, session = ?, until_us = ?, count = ?, key = ?, key_wait = ?
 		WHERE id = ? AND task_id = ? AND state IN ('pending', 'skipped')`
 
-	orderCancel = `UPDATE runs SET cancel = 1 WHERE id = ? AND task_id = ? AND state = 'running'`
+	// moveRuns keeps the priority of live runs in step with their task's.
+	moveRuns = `UPDATE runs SET priority = ? WHERE task_id = ? AND state IN ('pending', 'running') AND priority <> ?`
+
+	orderCancel = `UPDATE runs SET cancel = 1, reason = ?, blocked_by = ? WHERE id = ? AND task_id = ? AND state = 'running' AND cancel = 0`
 
 	deleteTask = `DELETE FROM tasks WHERE id = ?`
 	deleteRuns = `DELETE FROM runs WHERE task_id = ?`
@@ -36,23 +39,37 @@ const (
 
 // apply writes a change of one task. It returns the runs that the change started, in order, and the ids of rows that were dropped
 // because their occurrence is taken.
-func (s *Store) apply(stmts *statements, id string, c *punctual.Change, now time.Time) (started []punctual.Run, dropped []string, err error) {
+func (s *Store) apply(stmts *statements, id string, v *punctual.View, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
+	freed, err := freedKeys(stmts, id, v, c)
+	if err != nil {
+		return nil, nil, err
+	}
 	if c.Remove {
 		if _, err := stmts.exec(deleteTask, id); err != nil {
 			return nil, nil, err
 		}
 		if !c.KeepHistory {
-			_, err := stmts.exec(deleteRuns, id)
+			if _, err := stmts.exec(deleteRuns, id); err != nil {
+				return nil, nil, err
+			}
+			_, err := passOn(stmts, freed, v.Now)
 			return nil, nil, err
 		}
 	}
-	if err := s.applyTask(stmts, id, c, now); err != nil {
+	priority := 0
+	switch {
+	case c.Task != nil:
+		priority = c.Task.Priority
+	case v.Record != nil:
+		priority = v.Record.Task.Priority
+	}
+	if err := s.applyTask(stmts, id, c, v.Now); err != nil {
 		return nil, nil, err
 	}
 	for i := range c.Update {
 		r := &c.Update[i]
 		n, err := stmts.exec(updateRun, r.State.String(), toMicros(r.DueAt), r.Attempt, toMicros(r.StartedAt), toMicros(r.FinishedAt), r.Error,
-			r.Reason, r.BlockedBy, r.Instance, r.Session, toMicros(r.Until), max(r.Count, 1), r.ID, id)
+			r.Reason, r.BlockedBy, r.Instance, r.Session, toMicros(r.Until), max(r.Count, 1), r.ConcurrencyKey, r.WaitsForKey, r.ID, id)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -62,7 +79,7 @@ func (s *Store) apply(stmts *statements, id string, c *punctual.Change, now time
 	}
 	for i := range c.Insert {
 		r := &c.Insert[i]
-		n, err := stmts.exec(insertRun, runValues(r)...)
+		n, err := stmts.exec(insertRun, runValues(r, priority)...)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -72,12 +89,13 @@ func (s *Store) apply(stmts *statements, id string, c *punctual.Change, now time
 			started = append(started, *r)
 		}
 	}
-	for _, run := range c.Cancel {
-		if _, err := stmts.exec(orderCancel, run, id); err != nil {
+	for _, order := range c.Cancel {
+		if _, err := stmts.exec(orderCancel, order.Reason, order.BlockedBy, order.RunID, id); err != nil {
 			return nil, nil, err
 		}
 	}
-	return started, dropped, nil
+	_, err = passOn(stmts, freed, v.Now)
+	return started, dropped, err
 }
 
 func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now time.Time) error {
@@ -96,9 +114,13 @@ func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now 
 		if name == "" {
 			name = c.Task.ID
 		}
-		_, err = stmts.exec(upsertTask, c.Task.ID, name, c.Task.Kind, punctual.TaskFormat, string(definition), string(labels), c.Task.Revision,
+		_, err = stmts.exec(upsertTask, c.Task.ID, name, c.Task.Kind, punctual.TaskFormat, string(definition), string(labels), c.Task.Priority, c.Task.Revision,
 			st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence), st.Delay.Microseconds(),
 			st.Skipping.RunID, st.Skipping.Reason, st.Skipping.BlockedBy, st.Skipping.Count, now.UnixMicro(), now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		_, err = stmts.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
 		return err
 	case st != nil:
 		_, err := stmts.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
@@ -111,17 +133,25 @@ func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now 
 
 // live is what a View tells about a task's running and waiting runs.
 type live struct {
-	active, waiting int
-	oldest          string
+	active, waiting, keyWaiting int
+	oldest, newest              string // running, and waiting for the gate
+	waiter                      *punctual.Run
+}
+
+// show enters it into a View.
+func (l live) show(v *punctual.View) {
+	v.Active, v.OldestActive, v.Waiting, v.Waiter, v.KeyWaiting = l.active, l.oldest, l.waiting, l.waiter, l.keyWaiting
 }
 
 const (
 	selectLive = `SELECT task_id, count(*) FILTER (WHERE state = 'running'), min(id) FILTER (WHERE state = 'running'),
-			count(*) FILTER (WHERE state = 'pending' AND due_us IS NULL)
+			count(*) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
+			max(id) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
+			count(*) FILTER (WHERE state = 'pending' AND key_wait = 1)
 		FROM runs WHERE task_id IN (SELECT value FROM json_each(?)) AND state IN ('pending', 'running') GROUP BY task_id`
 
 	selectPending = `SELECT ` + runColumns + ` FROM runs
-		WHERE task_id = ? AND state = 'pending' ORDER BY due_us IS NULL, due_us, id`
+		WHERE task_id = ? AND state = 'pending' ORDER BY key_wait, due_us IS NULL, due_us, id`
 
 	selectTask = `SELECT ` + taskColumns + ` FROM tasks WHERE id = ?`
 	selectRun  = `SELECT ` + runColumns + ` FROM runs WHERE id = ?`
@@ -129,15 +159,28 @@ const (
 
 func loadLive(ctx context.Context, q querier, ids []string) (map[string]live, error) {
 	out := make(map[string]live)
+	var waiters []string
 	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
 		var id string
 		var l live
-		var oldest sql.NullString
-		err := rows.Scan(&id, &l.active, &oldest, &l.waiting)
+		var oldest, newest sql.NullString
+		err := rows.Scan(&id, &l.active, &oldest, &l.waiting, &newest, &l.keyWaiting)
 		l.oldest = oldest.String
+		if newest.Valid {
+			waiters = append(waiters, newest.String)
+		}
 		out[id] = l
 		return struct{}{}, err
 	}, selectLive, jsonList(ids))
+	if err != nil || len(waiters) == 0 {
+		return out, err
+	}
+	runs, err := collect(ctx, q, scanRun, selectRuns, jsonList(waiters))
+	for i := range runs {
+		l := out[runs[i].TaskID]
+		l.waiter = &runs[i]
+		out[runs[i].TaskID] = l
+	}
 	return out, err
 }
 
@@ -177,14 +220,23 @@ func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.Ed
 		if err != nil {
 			return err
 		}
-		v.Active, v.OldestActive, v.Waiting = lives[id].active, lives[id].oldest, lives[id].waiting
+		lives[id].show(&v)
+		key := req.ConcurrencyKey
+		if key == "" && v.Record != nil {
+			key = v.Record.Task.ConcurrencyKey
+		}
+		keys, err := loadKeys(ctx, tx, []string{key})
+		if err != nil {
+			return err
+		}
+		keys.show(key, &v)
 		c, err := req.Decide(v)
 		if err != nil {
 			return &refusal{err}
 		}
 		stmts := newStatements(ctx, tx)
 		defer stmts.close()
-		_, reply.Dropped, err = s.apply(stmts, id, &c, reply.Now)
+		_, reply.Dropped, err = s.apply(stmts, id, &v, &c)
 		return err
 	})
 	return reply, err

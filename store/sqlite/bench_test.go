@@ -28,7 +28,7 @@ func fill(b *testing.B, s *Store, n, due int) {
 				if i >= due {
 					status.NextRunAt = noon.Add(365 * 24 * time.Hour)
 				}
-				if _, _, err := s.apply(stmts, task.ID, &punctual.Change{Task: &task, Status: &status}, noon); err != nil {
+				if _, _, err := s.apply(stmts, task.ID, &punctual.View{Now: noon}, &punctual.Change{Task: &task, Status: &status}); err != nil {
 					return err
 				}
 			}
@@ -96,7 +96,7 @@ func BenchmarkBareLoop(b *testing.B) {
 					State: punctual.StateRunning, StartedAt: noon, CreatedAt: noon,
 				}
 				run.ScheduledAt = noon.Add(time.Duration(n) * time.Microsecond)
-				if _, err := stmts.exec(insertRun, runValues(&run)...); err != nil {
+				if _, err := stmts.exec(insertRun, runValues(&run, 0)...); err != nil {
 					return err
 				}
 			}

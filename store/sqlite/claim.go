@@ -5,67 +5,100 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/punctual-go/punctual"
 )
 
-const (
-	// selectDueTasks and selectDueRuns find what is due, in due order, each along its partial index.
-	selectDueTasks = `SELECT id, next_us FROM tasks
-		WHERE next_us <= ? AND next_us IS NOT NULL AND fault = '' AND format <= ? AND (? OR kind IN (SELECT value FROM json_each(?)))
-		ORDER BY next_us, id LIMIT ?`
-	selectDueRuns = `SELECT task_id, due_us FROM runs
-		WHERE due_us <= ? AND due_us IS NOT NULL AND state = 'pending' AND (? OR kind IN (SELECT value FROM json_each(?)))
-			AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= ?)
-		ORDER BY due_us, id LIMIT ?`
+// The statements about what is due look at each priority by itself, along its partial index. Their parameters: 1 is now, 2 the format
+// that the library knows, 3 and 4 the kinds that are asked for (all of them if 3 is true), 5 the kinds that are left out, 6 the limit.
+var (
+	// selectDueTasks and selectDueRuns find what is due, the first of each priority.
+	selectDueTasks = byPriority(`SELECT id, kind, next_us AS due, next_us - %d AS rank FROM tasks
+		WHERE priority = %d AND next_us <= ?1 AND next_us IS NOT NULL AND fault = '' AND format <= ?2` + wantedKind + `
+		ORDER BY next_us, id LIMIT ?6`)
+	selectDueRuns = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us - %d AS rank FROM runs
+		WHERE priority = %d AND due_us <= ?1 AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
+		ORDER BY due_us, runs.id LIMIT ?6`)
 
+	// selectNextTask and selectNextRun find when something is due next. They have no use for 1.
+	selectNextTask = byPriority(`SELECT id, kind, next_us AS due, next_us + 0 * %d AS rank FROM tasks
+		WHERE priority = %d AND next_us IS NOT NULL AND fault = '' AND format <= ?2` + wantedKind + `
+		ORDER BY next_us, id LIMIT ?6`)
+	selectNextRun = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us + 0 * %d AS rank FROM runs
+		WHERE priority = %d AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
+		ORDER BY due_us, runs.id LIMIT ?6`)
+)
+
+const (
+	wantedKind = ` AND (?3 OR kind IN (SELECT value FROM json_each(?4))) AND kind NOT IN (SELECT value FROM json_each(?5))`
+	knownTask  = ` AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= ?2)`
+)
+
+// byPriority makes a statement of one for each priority, whose two verbs are the head start in microseconds and the priority.
+func byPriority(one string) string {
+	var parts []string
+	for p := punctual.MinPriority; p <= punctual.MaxPriority; p++ {
+		parts = append(parts, `SELECT * FROM (`+fmt.Sprintf(one, int64(p)*punctual.PriorityStep.Microseconds(), p)+`)`)
+	}
+	return strings.Join(parts, ` UNION ALL `)
+}
+
+const (
 	selectTasks = `SELECT ` + taskColumns + ` FROM tasks WHERE id IN (SELECT value FROM json_each(?))`
 
 	selectPendingDue = `SELECT ` + runColumns + ` FROM runs
-		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us <= ?
+		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us <= ? AND (? OR kind IN (SELECT value FROM json_each(?)))
 		ORDER BY due_us, id`
-
-	// selectNextTask and selectNextRun find when something is due next.
-	selectNextTask = `SELECT next_us FROM tasks
-		WHERE next_us IS NOT NULL AND fault = '' AND format <= ? AND (? OR kind IN (SELECT value FROM json_each(?)))
-		ORDER BY next_us, id LIMIT 1`
-	selectNextRun = `SELECT due_us FROM runs
-		WHERE due_us IS NOT NULL AND state = 'pending' AND (? OR kind IN (SELECT value FROM json_each(?)))
-			AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= ?)
-		ORDER BY due_us, id LIMIT 1`
 
 	setFault = `UPDATE tasks SET fault = ? WHERE id = ?`
 )
 
 // candidate is a task for which something is due.
 type candidate struct {
-	id  string
-	due int64
+	id, kind  string
+	due, rank int64
 }
 
-func scanCandidate(rows *sql.Rows) (c candidate, err error) { return c, rows.Scan(&c.id, &c.due) }
+func scanCandidate(rows *sql.Rows) (c candidate, err error) {
+	return c, rows.Scan(&c.id, &c.kind, &c.due, &c.rank)
+}
+
+// claim is one call of Claim while it is carried out.
+type claim struct {
+	*Store
+	ctx   context.Context
+	tx    *sql.Tx
+	req   punctual.ClaimRequest
+	reply punctual.ClaimReply
+	left  map[string]int // what may still be started of kinds that have a limit of their own
+}
 
 // Claim implements punctual.Store.
 func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
 	var reply punctual.ClaimReply
 	err := s.tx(ctx, func(tx *sql.Tx) error {
-		reply = punctual.ClaimReply{Now: s.now(req.Now)}
+		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits)}
+		c.reply.Now = s.now(req.Now)
 		if err := aliveSession(ctx, tx, req.Session); err != nil {
 			return err
 		}
-		all, kinds := req.Kinds == nil, jsonList(req.Kinds)
-		due, err := dueTasks(ctx, tx, reply.Now, req.Limit, all, kinds)
+		due, err := c.find(selectDueTasks, selectDueRuns, req.Limit)
 		if err != nil {
 			return err
 		}
 		if len(due) > 0 {
-			if err := s.decideAll(ctx, tx, req, due, &reply); err != nil {
+			if err := c.decideAll(due); err != nil {
 				return err
 			}
 		}
-		reply.NextDue, err = nextDue(ctx, tx, all, kinds)
+		next, err := c.find(selectNextTask, selectNextRun, 1)
+		if len(next) > 0 {
+			c.reply.NextDue = fromMicros(next[0].due)
+		}
+		reply = c.reply
 		return err
 	})
 	if err != nil {
@@ -74,109 +107,134 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	return reply, nil
 }
 
-// dueTasks returns the ids of up to limit tasks for which something is due, by due time and then id.
-func dueTasks(ctx context.Context, tx *sql.Tx, now time.Time, limit int, all bool, kinds string) ([]string, error) {
-	found, err := collect(ctx, tx, scanCandidate, selectDueTasks, now.UnixMicro(), punctual.TaskFormat, all, kinds, limit)
-	if err != nil {
-		return nil, err
-	}
-	runs, err := collect(ctx, tx, scanCandidate, selectDueRuns, now.UnixMicro(), all, kinds, punctual.TaskFormat, limit)
-	if err != nil {
-		return nil, err
-	}
-	found = append(found, runs...)
-	slices.SortFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id)) })
-	seen := make(map[string]bool, len(found))
-	var ids []string
-	for _, c := range found {
-		if !seen[c.id] && len(ids) < limit {
-			seen[c.id] = true
-			ids = append(ids, c.id)
+// find returns up to limit tasks for which something is due, in due order, each once.
+func (c *claim) find(tasks, runs string, limit int) ([]candidate, error) {
+	var without []string
+	for kind, n := range c.left {
+		if n <= 0 {
+			without = append(without, kind)
 		}
 	}
-	return ids, nil
+	var found []candidate
+	for _, query := range []string{tasks, runs} {
+		some, err := collect(c.ctx, c.tx, scanCandidate, query, c.reply.Now.UnixMicro(), punctual.TaskFormat, c.req.Kinds == nil,
+			jsonList(c.req.Kinds), jsonList(without), limit)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
+	}
+	slices.SortFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
+	seen := make(map[string]bool, len(found))
+	found = slices.DeleteFunc(found, func(c candidate) bool {
+		again := seen[c.id]
+		seen[c.id] = true
+		return again
+	})
+	return found[:min(limit, len(found))], nil
 }
 
 // decideAll shows each due task to decide and applies the changes, until the limit of starts is reached.
-func (s *Store) decideAll(ctx context.Context, tx *sql.Tx, req punctual.ClaimRequest, due []string, reply *punctual.ClaimReply) error {
-	ids := jsonList(due)
-	rows, err := collect(ctx, tx, scanTask, selectTasks, ids)
+func (c *claim) decideAll(due []candidate) error {
+	ids := make([]string, len(due))
+	for i := range due {
+		ids[i] = due[i].id
+	}
+	list := jsonList(ids)
+	rows, err := collect(c.ctx, c.tx, scanTask, selectTasks, list)
 	if err != nil {
 		return err
 	}
 	tasks := make(map[string]*taskRow, len(rows))
+	undecoded := make(map[string]error)
+	var keyNames []string
 	for _, t := range rows {
 		tasks[t.id] = t
+		if err := c.decode(t); err != nil {
+			undecoded[t.id] = err
+		}
+		keyNames = append(keyNames, t.Task.ConcurrencyKey)
 	}
-	lives, err := loadLive(ctx, tx, due)
+	lives, err := loadLive(c.ctx, c.tx, ids)
+	if err != nil {
+		return err
+	}
+	keys, err := loadKeys(c.ctx, c.tx, keyNames)
 	if err != nil {
 		return err
 	}
 	pending := make(map[string][]punctual.Run)
-	runs, err := collect(ctx, tx, scanRun, selectPendingDue, ids, reply.Now.UnixMicro())
+	runs, err := collect(c.ctx, c.tx, scanRun, selectPendingDue, list, c.reply.Now.UnixMicro(), c.req.Kinds == nil, jsonList(c.req.Kinds))
 	if err != nil {
 		return err
 	}
 	for _, run := range runs {
 		pending[run.TaskID] = append(pending[run.TaskID], run)
 	}
-	stmts := newStatements(ctx, tx)
+	stmts := newStatements(c.ctx, c.tx)
 	defer stmts.close()
-	for _, id := range due {
-		t := tasks[id]
-		var c punctual.Change
-		err := s.decode(t)
-		if err == nil {
-			c, err = req.Decide(punctual.View{
-				Now: reply.Now, Record: &t.Record, Pending: pending[id], Active: lives[id].active, OldestActive: lives[id].oldest,
-				Waiting: lives[id].waiting, Slots: req.Limit - len(reply.Started),
-			})
-		}
-		if err != nil {
-			if _, failed := stmts.exec(setFault, err.Error(), id); failed != nil {
-				return failed
-			}
-			reply.SetAside = append(reply.SetAside, punctual.Fault{TaskID: id, Err: err})
+	for _, d := range due {
+		if n, limited := c.left[d.kind]; limited && n <= 0 {
 			continue
 		}
-		started, _, err := s.apply(stmts, id, &c, reply.Now)
+		t := tasks[d.id]
+		key := t.Task.ConcurrencyKey
+		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.slots(t.Task.Kind, pending[d.id])}
+		lives[d.id].show(&v)
+		keys.show(key, &v)
+		var change punctual.Change
+		err := undecoded[d.id]
+		if err == nil {
+			change, err = c.req.Decide(v)
+		}
+		if err != nil {
+			if _, failed := stmts.exec(setFault, err.Error(), d.id); failed != nil {
+				return failed
+			}
+			c.reply.SetAside = append(c.reply.SetAside, punctual.Fault{TaskID: d.id, Err: err})
+			continue
+		}
+		started, _, err := c.apply(stmts, d.id, &v, &change)
 		if err != nil {
 			return err
 		}
-		for _, run := range started {
-			task := cloneTask(t.Task)
-			run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
-			reply.Started = append(reply.Started, run)
+		bounded := v.Slots < c.req.Limit-len(c.reply.Started)
+		c.begin(t, started, keys)
+		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+			c.reply.Decided++
 		}
-		if c.Status != nil || len(c.Insert) > 0 || len(c.Update) > 0 || len(c.Cancel) > 0 {
-			reply.Decided++
-		}
-		if c.Deferred || len(reply.Started) >= req.Limit {
+		if change.Deferred && !bounded || len(c.reply.Started) >= c.req.Limit {
 			return nil
 		}
 	}
 	return nil
 }
 
-func nextDue(ctx context.Context, tx *sql.Tx, all bool, kinds string) (time.Time, error) {
-	var next time.Time
-	for _, q := range []struct {
-		query string
-		args  []any
-	}{
-		{selectNextTask, []any{punctual.TaskFormat, all, kinds}},
-		{selectNextRun, []any{all, kinds, punctual.TaskFormat}},
-	} {
-		var us int64
-		switch err := tx.QueryRowContext(ctx, q.query, q.args...).Scan(&us); {
-		case err == sql.ErrNoRows:
-		case err != nil:
-			return time.Time{}, err
-		case next.IsZero() || us < next.UnixMicro():
-			next = fromMicros(us)
+// begin counts what was started and adds it to the answer.
+func (c *claim) begin(t *taskRow, started []punctual.Run, keys keys) {
+	for _, run := range started {
+		task := cloneTask(t.Task)
+		run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
+		c.reply.Started = append(c.reply.Started, run)
+		if n, limited := c.left[run.Kind]; limited {
+			c.left[run.Kind] = n - 1
+		}
+		keys.start(&run)
+	}
+}
+
+// slots is how many runs may be started for a task of a kind with some pending runs.
+func (c *claim) slots(kind string, pending []punctual.Run) int {
+	slots := c.req.Limit - len(c.reply.Started)
+	if n, limited := c.left[kind]; limited {
+		slots = min(slots, n)
+	}
+	for i := range pending {
+		if n, limited := c.left[pending[i].Kind]; limited {
+			slots = min(slots, n)
 		}
 	}
-	return next, nil
+	return max(slots, 0)
 }
 
 // aliveSession refuses a session that is dead or unknown.

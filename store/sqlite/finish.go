@@ -12,23 +12,25 @@ const (
 	selectRuns = `SELECT ` + runColumns + ` FROM runs WHERE id IN (SELECT value FROM json_each(?))`
 
 	finishRun = `UPDATE runs SET state = ?, attempt = ?, due_us = ?, started_us = ?, finished_us = ?, output = ?, facts = ?, error = ?, stack = ?,
-			reason = ?, instance = ?, session = '', cancel = 0, history = ?
+			reason = ?, blocked_by = ?, instance = ?, session = '', cancel = 0, history = ?
 		WHERE id = ?`
 
 	setHistory = `UPDATE runs SET history = ? WHERE id = ?`
 
 	// releaseWaiting makes the oldest run of a task that waits for the gate due.
 	releaseWaiting = `UPDATE runs SET due_us = ?
-		WHERE id = (SELECT id FROM runs WHERE task_id = ? AND state = 'pending' AND due_us IS NULL ORDER BY id LIMIT 1)`
+		WHERE id = (SELECT id FROM runs WHERE task_id = ? AND state = 'pending' AND due_us IS NULL AND key_wait = 0 ORDER BY id LIMIT 1)`
 
 	// countDelay counts the delay of a fixed-delay task from the end of its run.
 	countDelay = `UPDATE tasks SET next_us = ? + delay_us
 		WHERE id = ? AND delay_us > 0 AND next_us IS NULL AND fault = ''`
 
 	selectWaiting = `SELECT DISTINCT task_id FROM runs
-		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us IS NULL`
+		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us IS NULL AND key_wait = 0`
 	selectDelayed = `SELECT id FROM tasks
 		WHERE id IN (SELECT value FROM json_each(?)) AND delay_us > 0 AND next_us IS NULL AND fault = ''`
+	selectThere = `SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?))`
+
 	selectDelayedNext = `SELECT next_us FROM tasks WHERE id = ?`
 )
 
@@ -49,6 +51,10 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 		for i := range found {
 			runs[found[i].ID] = &found[i]
 		}
+		gone, err := goneTasks(ctx, tx, found)
+		if err != nil {
+			return err
+		}
 		stmts := newStatements(ctx, tx)
 		defer stmts.close()
 		var left []ended
@@ -58,13 +64,13 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 				reply.Verdicts[i] = punctual.VerdictGone
 				continue
 			}
-			verdict, err := finishOne(stmts, run, item, reply.Now)
+			verdict, err := finishOne(stmts, run, item, gone[run.TaskID], reply.Now)
 			if err != nil {
 				return err
 			}
 			reply.Verdicts[i] = verdict
 			if verdict == punctual.VerdictApplied {
-				left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt})
+				left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt, run.ConcurrencyKey})
 				note(&reply.NextDue, run.DueAt)
 			}
 		}
@@ -83,8 +89,25 @@ func note(earliest *time.Time, t time.Time) {
 	}
 }
 
+// goneTasks returns the tasks of running runs that do not exist any more.
+func goneTasks(ctx context.Context, tx *sql.Tx, runs []punctual.Run) (map[string]bool, error) {
+	gone := make(map[string]bool, len(runs))
+	ids := make([]string, 0, len(runs))
+	for i := range runs {
+		if id := runs[i].TaskID; !gone[id] {
+			gone[id] = true
+			ids = append(ids, id)
+		}
+	}
+	there, err := collect(ctx, tx, scanText, selectThere, jsonList(ids))
+	for _, id := range there {
+		delete(gone, id)
+	}
+	return gone, err
+}
+
 // finishOne records the outcome of one attempt in run and in the store.
-func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, now time.Time) (punctual.Verdict, error) {
+func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, gone bool, now time.Time) (punctual.Verdict, error) {
 	finished := micros(item.FinishedAt)
 	if repeats(run, item, finished) {
 		return punctual.VerdictAlready, nil
@@ -99,15 +122,13 @@ func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, now t
 		_, err := stmts.exec(setHistory, historyText(run.History), run.ID)
 		return punctual.VerdictStale, err
 	}
-	if item.State == punctual.StatePending && run.CancelRequested {
-		// The order to cancel must not be lost between two attempts.
-		// The attempt goes to History all the same, by which a repeat of this outcome is known.
-		run.History = append(run.History, attempt(run, item, outcomeOf(item)))
-		item.State, item.Reason, item.Released = punctual.StateCanceled, punctual.ReasonCanceled, false
+	if run.CancelRequested && item.State != punctual.StateCanceled && item.State != punctual.StatePending {
+		run.BlockedBy = ""
 	}
 	if item.State == punctual.StatePending {
 		run.History = append(run.History, attempt(run, item, outcomeOf(item)))
 	}
+	ordered := run.Reason
 	run.State = item.State
 	if !item.Released {
 		run.Error, run.Stack, run.Reason, run.Result = item.Error, item.Stack, item.Reason, item.Result
@@ -124,10 +145,31 @@ func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, now t
 				run.StartedAt, run.Instance = time.Time{}, ""
 			}
 		}
+		endInstead(run, ordered, gone, finished)
 	}
+	return punctual.VerdictApplied, rewrite(stmts, run)
+}
+
+// endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
+func endInstead(run *punctual.Run, ordered string, gone bool, at time.Time) {
+	switch {
+	case run.CancelRequested:
+		run.State, run.Reason = punctual.StateCanceled, ordered
+	case !gone:
+		return
+	case run.Attempt == 0:
+		run.State, run.Reason = punctual.StateSkipped, punctual.ReasonRemoved
+	default:
+		run.State, run.Reason = punctual.StateFailed, punctual.ReasonRemoved
+	}
+	run.DueAt, run.FinishedAt = time.Time{}, at
+}
+
+// rewrite stores a run that has left the running state.
+func rewrite(stmts *statements, run *punctual.Run) error {
 	_, err := stmts.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
-		run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.Instance, historyText(run.History), run.ID)
-	return punctual.VerdictApplied, err
+		run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.BlockedBy, run.Instance, historyText(run.History), run.ID)
+	return err
 }
 
 // repeats reports whether this very outcome was recorded before.
@@ -170,16 +212,23 @@ type ended struct {
 	task  string
 	final bool
 	at    time.Time
+	key   string
 }
 
-// leave does what happens whenever runs leave the running state: waiting runs become due and fixed delays begin.
+// leave does what happens whenever runs leave the running state: waiting runs become due, keys are passed on and fixed delays begin.
 func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now time.Time, next *time.Time) error {
 	if len(left) == 0 {
 		return nil
 	}
 	ids := make([]string, len(left))
+	keys := make([]string, len(left))
 	for i, e := range left {
-		ids[i] = e.task
+		ids[i], keys[i] = e.task, e.key
+	}
+	if n, err := passOn(stmts, keys, now); err != nil {
+		return err
+	} else if n > 0 {
+		note(next, now)
 	}
 	waiting, err := set(ctx, tx, selectWaiting, ids)
 	if err != nil {

@@ -15,7 +15,7 @@ const (
 			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight
 		WHERE dead = 0`
 
-	selectOrders = `SELECT id FROM runs WHERE session = ? AND state = 'running' AND cancel = 1 ORDER BY id`
+	selectOrders = `SELECT id, reason, blocked_by FROM runs WHERE session = ? AND state = 'running' AND cancel = 1 ORDER BY id`
 	selectHeld   = `SELECT ` + runColumns + ` FROM runs WHERE session = ? AND state = 'running' ORDER BY id`
 
 	expireSessions = `UPDATE sessions SET dead = 1 WHERE dead = 0 AND expires_us <= ? AND id <> ?`
@@ -60,7 +60,9 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 			reply.Lost = true
 			return nil
 		}
-		reply.Cancel, err = collect(ctx, tx, scanText, selectOrders, req.Session)
+		reply.Cancel, err = collect(ctx, tx, func(rows *sql.Rows) (o punctual.CancelOrder, err error) {
+			return o, rows.Scan(&o.RunID, &o.Reason, &o.BlockedBy)
+		}, selectOrders, req.Session)
 		return err
 	})
 	return reply, err
@@ -83,18 +85,20 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 		if err != nil {
 			return err
 		}
+		gone, err := goneTasks(ctx, tx, runs)
+		if err != nil {
+			return err
+		}
 		stmts := newStatements(ctx, tx)
 		defer stmts.close()
 		var left []ended
 		for i := range runs {
 			run := &runs[i]
-			takeAway(run, now)
-			_, err := stmts.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
-				run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.Instance, historyText(run.History), run.ID)
-			if err != nil {
+			takeAway(run, gone[run.TaskID], now)
+			if err := rewrite(stmts, run); err != nil {
 				return err
 			}
-			left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt})
+			left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt, run.ConcurrencyKey})
 		}
 		var next time.Time
 		if err := leave(ctx, tx, stmts, left, now, &next); err != nil {
@@ -118,28 +122,27 @@ func (s *Store) nothingToReclaim(ctx context.Context, now time.Time, own string)
 }
 
 // takeAway ends the attempt of a run whose instance is dead.
-func takeAway(run *punctual.Run, now time.Time) {
+func takeAway(run *punctual.Run, gone bool, now time.Time) {
 	lost := 0
 	for _, a := range run.History {
 		if a.Outcome == "lost" {
 			lost++
 		}
 	}
-	if !run.AtMostOnce {
-		run.History = append(run.History, punctual.Attempt{
-			Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: "lost",
-		})
-	}
 	run.Session, run.DueAt, run.FinishedAt = "", time.Time{}, time.Time{}
 	switch {
 	case run.CancelRequested:
-		run.State, run.Reason, run.FinishedAt = punctual.StateCanceled, punctual.ReasonCanceled, now
+		run.State, run.FinishedAt = punctual.StateCanceled, now
 	case run.AtMostOnce:
 		run.State, run.Reason, run.FinishedAt = punctual.StateLost, punctual.ReasonLeaseLost, now
 	case lost >= punctual.MaxLost:
 		run.State, run.Reason, run.FinishedAt = punctual.StateFailed, punctual.ReasonLostTooMany, now
 	default:
+		run.History = append(run.History, punctual.Attempt{
+			Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: "lost",
+		})
 		run.State, run.DueAt = punctual.StatePending, now
+		endInstead(run, "", gone, now)
 	}
 	run.CancelRequested = false
 }

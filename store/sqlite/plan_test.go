@@ -22,13 +22,17 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		"selectActive": selectActive, "trimOld": trimOld,
 	} {
 		args := make([]any, strings.Count(statement, "?"))
+		if strings.Contains(statement, "?6") {
+			args = args[:6] // numbered
+		}
 		rows, err := store.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement, args...)
 		require.NoError(t, err, name)
 		for rows.Next() {
 			var id, parent, unused int
 			var detail string
 			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
-			scan := strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "USING INDEX") && !strings.Contains(detail, "VIRTUAL TABLE")
+			scan := strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "USING INDEX") && !strings.Contains(detail, "VIRTUAL TABLE") &&
+				!strings.HasPrefix(detail, "SCAN (subquery")
 			assert.False(t, scan || strings.Contains(detail, "USE TEMP B-TREE FOR ORDER BY") && strings.HasPrefix(name, "selectDue"), "%s: %s", name, detail)
 		}
 		require.NoError(t, rows.Err())

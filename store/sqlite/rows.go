@@ -17,6 +17,9 @@ type querier interface {
 
 // jsonList is a list as a parameter for json_each.
 func jsonList[T any](list []T) string {
+	if len(list) == 0 {
+		return "[]" // not null, which json_each makes a row of
+	}
 	b, _ := json.Marshal(list) // strings and integers always marshal
 	return string(b)
 }
@@ -105,7 +108,7 @@ func (s *Store) decode(t *taskRow) error {
 }
 
 const runColumns = `id, task_id, task_name, kind, trigger_, scheduled_us, until_us, count, attempt, state, due_us, started_us, finished_us,
-	output, facts, error, stack, reason, blocked_by, instance, session, revision, at_most_once, cancel, created_us, history`
+	output, facts, error, stack, reason, blocked_by, instance, session, revision, at_most_once, cancel, created_us, history, key, key_wait`
 
 func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	var r punctual.Run
@@ -114,7 +117,7 @@ func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	var until, due, started, finished sql.NullInt64
 	err := rows.Scan(&r.ID, &r.TaskID, &r.TaskName, &r.Kind, &trigger, &scheduled, &until, &r.Count, &r.Attempt, &state, &due, &started, &finished,
 		&r.Result.Output, &facts, &r.Error, &r.Stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce,
-		&r.CancelRequested, &created, &history)
+		&r.CancelRequested, &created, &history, &r.ConcurrencyKey, &r.WaitsForKey)
 	if err != nil {
 		return r, err
 	}
@@ -137,16 +140,16 @@ func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	return r, nil
 }
 
-const insertRun = `INSERT INTO runs (` + runColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const insertRun = `INSERT INTO runs (` + runColumns + `, priority)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT DO NOTHING`
 
-func runValues(r *punctual.Run) []any {
+func runValues(r *punctual.Run, priority int) []any {
 	return []any{
 		r.ID, r.TaskID, r.TaskName, r.Kind, r.Trigger.String(), r.ScheduledAt.UnixMicro(), toMicros(r.Until), max(r.Count, 1), r.Attempt,
 		r.State.String(), toMicros(r.DueAt), toMicros(r.StartedAt), toMicros(r.FinishedAt), r.Result.Output, string(r.Result.Facts), r.Error,
 		r.Stack, r.Reason, r.BlockedBy, r.Instance, r.Session, r.Revision, r.AtMostOnce, r.CancelRequested, r.CreatedAt.UnixMicro(),
-		historyText(r.History),
+		historyText(r.History), r.ConcurrencyKey, r.WaitsForKey, priority,
 	}
 }
 

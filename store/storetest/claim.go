@@ -253,7 +253,7 @@ var claimCases = []testCase{
 			}
 			waiting := f.put(f.pending("update", at(time.Hour)))[0]
 			waiting.DueAt = at(2 * time.Hour)
-			changes["cancel"] = punctual.Change{Cancel: []string{running[0].ID}}
+			changes["cancel"] = punctual.Change{Cancel: orders(running[0].ID)}
 			changes["insert"] = punctual.Change{Insert: []punctual.Run{f.pending("insert", at(time.Hour))}}
 			changes["state"] = punctual.Change{Status: &punctual.Status{NextRunAt: at(time.Hour)}}
 			changes["update"] = punctual.Change{Update: []punctual.Run{waiting}}
@@ -369,7 +369,7 @@ var claimCases = []testCase{
 				waiting.DueAt = time.Time{}
 				skipped.State, skipped.Reason, skipped.BlockedBy, skipped.FinishedAt, skipped.DueAt = punctual.StateSkipped, punctual.ReasonQueueFull, rows[0].ID, v.Now, time.Time{}
 				return punctual.Change{
-					Status: &status, Insert: []punctual.Run{missed, late}, Update: []punctual.Run{waiting, skipped}, Cancel: []string{rows[0].ID},
+					Status: &status, Insert: []punctual.Run{missed, late}, Update: []punctual.Run{waiting, skipped}, Cancel: orders(rows[0].ID),
 				}, nil
 			}})
 			f.same(0, len(reply.Started), "number of started runs")

@@ -34,7 +34,7 @@ var durableCases = []testCase{
 			f.add("removed")
 			f.change("removed", punctual.Change{Remove: true})
 			f.put(f.pending("report", f.now))
-			f.change("report", punctual.Change{Cancel: f.runs(punctual.RunQuery{States: []punctual.State{punctual.StateRunning}})})
+			f.change("report", punctual.Change{Cancel: orders(f.runs(punctual.RunQuery{States: []punctual.State{punctual.StateRunning}})...)})
 			view, fault := f.see("report"), f.see("poisoned").Record.Fault
 			f.check(fault != "", "the poisoned task has no Fault")
 			tasks, err := f.store.Tasks(f.ctx, punctual.TaskQuery{})

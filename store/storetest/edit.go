@@ -398,7 +398,7 @@ var editCases = []testCase{
 			f.add("other")
 			rows := f.put(f.running("task"), f.running("task"), f.pending("task", at(time.Hour)), f.ended("task", punctual.StateSucceeded, f.now))
 			other := f.put(f.running("other"))
-			f.change("task", punctual.Change{Cancel: []string{rows[0].ID, rows[2].ID, rows[3].ID, other[0].ID, "run-none"}})
+			f.change("task", punctual.Change{Cancel: orders(rows[0].ID, rows[2].ID, rows[3].ID, other[0].ID, "run-none")})
 			f.check(f.run(rows[0].ID).CancelRequested, "the running run has no order to cancel")
 			for _, run := range append(rows[1:], other...) {
 				f.check(!f.run(run.ID).CancelRequested, "run %s, which is %v, has an order to cancel", run.ID, run.State)
@@ -430,9 +430,9 @@ var editCases = []testCase{
 			f.put(rows...)
 			f.put(row("other", punctual.TriggerSchedule, at(0)))
 			again := []punctual.Run{
-				row("task", punctual.TriggerBackfill, at(0)),
+				row("task", punctual.TriggerBackfill, at(2*time.Minute)),
 				row("task", punctual.TriggerSchedule, at(time.Minute)),
-				row("task", punctual.TriggerCatchUp, at(2*time.Minute)),
+				row("task", punctual.TriggerCatchUp, at(0)),
 				row("task", punctual.TriggerSchedule, at(3*time.Minute)),
 				row("task", punctual.TriggerCatchUp, at(3*time.Minute)),
 			}

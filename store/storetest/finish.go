@@ -317,7 +317,7 @@ var finishCases = []testCase{
 		check: func(f *fixture) {
 			f.add("task")
 			rows := f.put(f.running("task"), f.running("task"), f.running("task"))
-			f.change("task", punctual.Change{Cancel: runIDs(rows)})
+			f.change("task", punctual.Change{Cancel: orders(runIDs(rows)...)})
 			f.now = at(time.Second)
 			items := []punctual.Finish{f.retry(rows[0], at(time.Minute)), f.release(rows[1]), f.outcome(rows[2], punctual.StateSucceeded)}
 			f.same([]punctual.Verdict{applied, applied, applied}, f.finish(items...), "verdicts")

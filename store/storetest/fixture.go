@@ -422,6 +422,15 @@ func reversed(s []string) []string {
 	return s
 }
 
+// orders are orders to cancel runs.
+func orders(runs ...string) []punctual.CancelOrder {
+	list := make([]punctual.CancelOrder, len(runs))
+	for i, id := range runs {
+		list[i] = punctual.CancelOrder{RunID: id, Reason: punctual.ReasonCanceled}
+	}
+	return list
+}
+
 // bare is a run as the ledger answers it: without payload and labels.
 func bare(r punctual.Run) punctual.Run {
 	r.Payload, r.Labels = nil, nil

@@ -378,16 +378,23 @@ var leaseCases = []testCase{
 		check: func(f *fixture) {
 			rows := f.held("task", "session-b", 3)
 			mine := f.put(f.running("task"))[0]
-			f.same(0, len(f.beat("session-b", time.Minute).Cancel), "number of orders before any was given")
-			f.change("task", punctual.Change{Cancel: []string{rows[0].ID, rows[2].ID, mine.ID}})
-			for range 2 {
-				cancel := f.beat("session-b", time.Minute).Cancel
-				slices.Sort(cancel)
-				f.same([]string{rows[0].ID, rows[2].ID}, cancel, "BeatReply.Cancel")
+			ordered := func(session string, lease time.Duration) []string {
+				f.Helper()
+				var ids []string
+				for _, order := range f.beat(session, lease).Cancel {
+					ids = append(ids, order.RunID)
+					f.same(punctual.ReasonCanceled, order.Reason, "Reason of the order")
+				}
+				return ids
 			}
-			f.same([]string{mine.ID}, f.beat(f.session, lease).Cancel, "BeatReply.Cancel of the other session")
+			f.same(0, len(ordered("session-b", time.Minute)), "number of orders before any was given")
+			f.change("task", punctual.Change{Cancel: orders(rows[0].ID, rows[2].ID, mine.ID)})
+			for range 2 {
+				f.same([]string{rows[0].ID, rows[2].ID}, ordered("session-b", time.Minute), "BeatReply.Cancel")
+			}
+			f.same([]string{mine.ID}, ordered(f.session, lease), "BeatReply.Cancel of the other session")
 			f.verdict(applied, f.outcome(rows[0], punctual.StateCanceled), "the canceled run")
-			f.same([]string{rows[2].ID}, f.beat("session-b", time.Minute).Cancel, "BeatReply.Cancel after one has ended")
+			f.same([]string{rows[2].ID}, ordered("session-b", time.Minute), "BeatReply.Cancel after one has ended")
 		},
 	},
 	{

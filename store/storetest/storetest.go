@@ -85,6 +85,7 @@ var groups = []group{
 	{"edit", editCases},
 	{"claim", claimCases},
 	{"finish", finishCases},
+	{"gate", gateCases},
 	{"query", queryCases},
 	{"values", valueCases},
 	{"trim", trimCases},

@@ -59,7 +59,7 @@ var watchCases = []testCase{
 				{"a new task that is due", func() { editor.add(editor.name("task"), owed(f.now)) }},
 				{"a task that became due", func() { editor.update("task", func(s *punctual.Status) { s.NextRunAt = f.now }) }},
 				{"a pending run", func() { editor.put(editor.pending("task", f.now)) }},
-				{"an order to cancel", func() { editor.change("task", punctual.Change{Cancel: []string{run.ID}}) }},
+				{"an order to cancel", func() { editor.change("task", punctual.Change{Cancel: orders(run.ID)}) }},
 			} {
 				f.check(noticed(hints, edit.make), "no hint within %v after %s", patience, edit.name)
 			}

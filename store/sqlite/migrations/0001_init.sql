@@ -7,6 +7,7 @@ CREATE TABLE tasks (
     format       INTEGER NOT NULL,             -- version of definition; newer ones than the library knows are left alone
     definition   TEXT    NOT NULL,             -- the task as JSON
     labels       TEXT    NOT NULL,             -- JSON object, for queries
+    priority     INTEGER NOT NULL,
     revision     INTEGER NOT NULL,
     paused       INTEGER NOT NULL,
     anchor_us    INTEGER,
@@ -22,7 +23,7 @@ CREATE TABLE tasks (
     updated_us   INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX tasks_due ON tasks (next_us, id) WHERE next_us IS NOT NULL AND fault = '';
+CREATE INDEX tasks_due ON tasks (priority, next_us, id) WHERE next_us IS NOT NULL AND fault = '';
 
 CREATE TABLE runs (
     id            TEXT    NOT NULL PRIMARY KEY,
@@ -35,7 +36,10 @@ CREATE TABLE runs (
     count         INTEGER NOT NULL,
     attempt       INTEGER NOT NULL,
     state         TEXT    NOT NULL,
-    due_us        INTEGER,                     -- of pending runs; NULL while they wait for the gate
+    due_us        INTEGER,                     -- of pending runs; NULL while they wait for the gate or their key
+    key           TEXT    NOT NULL,            -- the concurrency key
+    key_wait      INTEGER NOT NULL,            -- a pending run waits for its key
+    priority      INTEGER NOT NULL,            -- the task's
     started_us    INTEGER,
     finished_us   INTEGER,
     output        TEXT    NOT NULL,
@@ -53,9 +57,11 @@ CREATE TABLE runs (
     history       TEXT    NOT NULL             -- earlier attempts, JSON array
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us) WHERE trigger_ IN ('schedule', 'catch-up', 'backfill');
-CREATE INDEX runs_due     ON runs (due_us, id)     WHERE state = 'pending' AND due_us IS NOT NULL;
+CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us) WHERE trigger_ IN ('schedule', 'catch-up');
+CREATE UNIQUE INDEX runs_backfill   ON runs (task_id, scheduled_us) WHERE trigger_ = 'backfill';
+CREATE INDEX runs_due     ON runs (priority, due_us, id) WHERE state = 'pending' AND due_us IS NOT NULL;
 CREATE INDEX runs_live    ON runs (task_id, state, id) WHERE state IN ('pending', 'running');
+CREATE INDEX runs_key     ON runs (key, state, id) WHERE key <> '' AND state IN ('pending', 'running');
 CREATE INDEX runs_session ON runs (session, id)    WHERE state = 'running';
 CREATE INDEX runs_task    ON runs (task_id, id);
 CREATE INDEX runs_ended   ON runs (finished_us, id) WHERE state NOT IN ('pending', 'running');

@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"github.com/punctual-go/punctual"
+)
+
+const (
+	selectKeys = `SELECT key, count(*), min(id) FROM runs
+		WHERE key IN (SELECT value FROM json_each(?)) AND key <> '' AND state = 'running' GROUP BY key`
+
+	// passOnKey makes due the oldest run of each kind that waits for a key.
+	passOnKey = `UPDATE runs SET due_us = ?, key_wait = 0 WHERE id IN (
+		SELECT min(runs.id) FROM runs JOIN tasks ON tasks.id = runs.task_id
+		WHERE runs.key = ? AND runs.key <> '' AND runs.state = 'pending' AND runs.key_wait = 1 AND tasks.fault = '' AND tasks.format <= ?
+		GROUP BY runs.kind)`
+
+	selectKeysOfTask = `SELECT DISTINCT key FROM runs WHERE task_id = ? AND state IN ('pending', 'running') AND key <> ''`
+)
+
+// keys tells of each concurrency key how many runs hold it, and which is the oldest.
+type keys map[string]*holders
+
+type holders struct {
+	active int
+	oldest string
+}
+
+// loadKeys looks up some keys; empty names are none.
+func loadKeys(ctx context.Context, q querier, names []string) (keys, error) {
+	names = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		return nil, nil
+	}
+	found := make(keys, len(names))
+	for _, name := range names {
+		found[name] = &holders{}
+	}
+	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
+		var name string
+		var h holders
+		err := rows.Scan(&name, &h.active, &h.oldest)
+		found[name] = &h
+		return struct{}{}, err
+	}, selectKeys, jsonList(names))
+	return found, err
+}
+
+// show enters a key into a View.
+func (k keys) show(name string, v *punctual.View) {
+	if h := k[name]; h != nil {
+		v.KeyActive, v.KeyOldest = h.active, h.oldest
+	}
+}
+
+// start counts a run that holds its key now.
+func (k keys) start(run *punctual.Run) {
+	h := k[run.ConcurrencyKey]
+	if h == nil {
+		return
+	}
+	h.active++
+	if h.oldest == "" || run.ID < h.oldest {
+		h.oldest = run.ID
+	}
+}
+
+// freedKeys returns the keys that a change frees: of due pending runs that it ends, sends to the overlap gate or gives another key, and of all
+// live runs that it removes.
+func freedKeys(stmts *statements, id string, v *punctual.View, c *punctual.Change) ([]string, error) {
+	if c.Remove && !c.KeepHistory {
+		return collect(stmts.ctx, stmts.tx, scanText, selectKeysOfTask, id)
+	}
+	var freed []string
+	for i := range v.Pending {
+		before := &v.Pending[i]
+		if before.ConcurrencyKey == "" || before.DueAt.IsZero() {
+			continue
+		}
+		for j := range c.Update {
+			after := &c.Update[j]
+			kept := after.State == punctual.StateRunning || after.State == punctual.StatePending && (!after.DueAt.IsZero() || after.WaitsForKey)
+			if after.ID == before.ID && (!kept || after.ConcurrencyKey != before.ConcurrencyKey) {
+				freed = append(freed, before.ConcurrencyKey)
+			}
+		}
+	}
+	return freed, nil
+}
+
+// passOn makes due who waits for the keys, and returns how many runs that were.
+func passOn(stmts *statements, names []string, now time.Time) (int64, error) {
+	total := int64(0)
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if name == "" {
+			continue
+		}
+		n, err := stmts.exec(passOnKey, now.UnixMicro(), name, punctual.TaskFormat)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
