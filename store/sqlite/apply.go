@@ -29,7 +29,7 @@ const (
 		WHERE id = ? AND task_id = ? AND state IN ('pending', 'skipped')`
 
 	// moveRuns keeps the priority of live runs in step with their task's.
-	moveRuns = `UPDATE runs SET priority = ? WHERE task_id = ? AND state IN ('pending', 'running') AND priority <> ?`
+	moveRuns = `UPDATE runs SET priority = ? WHERE task_id = ?` + live + ` AND priority <> ?`
 
 	orderCancel = `UPDATE runs SET cancel = 1, reason = ?, blocked_by = ? WHERE id = ? AND task_id = ? AND state = 'running' AND cancel = 0`
 
@@ -39,20 +39,20 @@ const (
 
 // apply writes a change of one task. It returns the runs that the change started, in order, and the ids of rows that were dropped
 // because their occurrence is taken.
-func (s *Store) apply(stmts *statements, id string, v *punctual.View, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
-	freed, err := freedKeys(stmts, id, v, c)
+func (s *Store) apply(tx *txn, id string, v *punctual.View, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
+	freed, err := freedKeys(tx, id, v, c)
 	if err != nil {
 		return nil, nil, err
 	}
 	if c.Remove {
-		if _, err := stmts.exec(deleteTask, id); err != nil {
+		if _, err := tx.exec(deleteTask, id); err != nil {
 			return nil, nil, err
 		}
 		if !c.KeepHistory {
-			if _, err := stmts.exec(deleteRuns, id); err != nil {
+			if _, err := tx.exec(deleteRuns, id); err != nil {
 				return nil, nil, err
 			}
-			_, err := passOn(stmts, freed, v.Now)
+			_, err := passOn(tx, freed, v.Now)
 			return nil, nil, err
 		}
 	}
@@ -63,12 +63,12 @@ func (s *Store) apply(stmts *statements, id string, v *punctual.View, c *punctua
 	case v.Record != nil:
 		priority = v.Record.Task.Priority
 	}
-	if err := s.applyTask(stmts, id, c, v.Now); err != nil {
+	if err := s.applyTask(tx, id, c, v.Now); err != nil {
 		return nil, nil, err
 	}
 	for i := range c.Update {
 		r := &c.Update[i]
-		n, err := stmts.exec(updateRun, r.State.String(), toMicros(r.DueAt), r.Attempt, toMicros(r.StartedAt), toMicros(r.FinishedAt), r.Error,
+		n, err := tx.exec(updateRun, r.State.String(), toMicros(r.DueAt), r.Attempt, toMicros(r.StartedAt), toMicros(r.FinishedAt), r.Error,
 			r.Reason, r.BlockedBy, r.Instance, r.Session, toMicros(r.Until), max(r.Count, 1), r.ConcurrencyKey, r.WaitsForKey, r.ID, id)
 		if err != nil {
 			return nil, nil, err
@@ -79,7 +79,7 @@ func (s *Store) apply(stmts *statements, id string, v *punctual.View, c *punctua
 	}
 	for i := range c.Insert {
 		r := &c.Insert[i]
-		n, err := stmts.exec(insertRun, runValues(r, priority)...)
+		n, err := tx.exec(insertRun, runValues(r, priority)...)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -90,15 +90,15 @@ func (s *Store) apply(stmts *statements, id string, v *punctual.View, c *punctua
 		}
 	}
 	for _, order := range c.Cancel {
-		if _, err := stmts.exec(orderCancel, order.Reason, order.BlockedBy, order.RunID, id); err != nil {
+		if _, err := tx.exec(orderCancel, order.Reason, order.BlockedBy, order.RunID, id); err != nil {
 			return nil, nil, err
 		}
 	}
-	_, err = passOn(stmts, freed, v.Now)
+	_, err = passOn(tx, freed, v.Now)
 	return started, dropped, err
 }
 
-func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now time.Time) error {
+func (s *Store) applyTask(tx *txn, id string, c *punctual.Change, now time.Time) error {
 	st := c.Status
 	switch {
 	case c.Task != nil:
@@ -114,16 +114,16 @@ func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now 
 		if name == "" {
 			name = c.Task.ID
 		}
-		_, err = stmts.exec(upsertTask, c.Task.ID, name, c.Task.Kind, punctual.TaskFormat, string(definition), string(labels), c.Task.Priority, c.Task.Revision,
+		_, err = tx.exec(upsertTask, c.Task.ID, name, c.Task.Kind, punctual.TaskFormat, string(definition), string(labels), c.Task.Priority, c.Task.Revision,
 			st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence), st.Delay.Microseconds(),
 			st.Skipping.RunID, st.Skipping.Reason, st.Skipping.BlockedBy, st.Skipping.Count, now.UnixMicro(), now.UnixMicro())
 		if err != nil {
 			return err
 		}
-		_, err = stmts.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
+		_, err = tx.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
 		return err
 	case st != nil:
-		_, err := stmts.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
+		_, err := tx.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
 			st.Delay.Microseconds(), st.Skipping.RunID, st.Skipping.Reason, st.Skipping.BlockedBy, st.Skipping.Count,
 			st.Paused, now.UnixMicro(), id)
 		return err
@@ -131,15 +131,15 @@ func (s *Store) applyTask(stmts *statements, id string, c *punctual.Change, now 
 	return nil
 }
 
-// live is what a View tells about a task's running and waiting runs.
-type live struct {
+// liveRuns is what a View tells about a task's running and waiting runs.
+type liveRuns struct {
 	active, waiting, keyWaiting int
 	oldest, newest              string // running, and waiting for the gate
 	waiter                      *punctual.Run
 }
 
 // show enters it into a View.
-func (l live) show(v *punctual.View) {
+func (l liveRuns) show(v *punctual.View) {
 	v.Active, v.OldestActive, v.Waiting, v.Waiter, v.KeyWaiting = l.active, l.oldest, l.waiting, l.waiter, l.keyWaiting
 }
 
@@ -148,21 +148,21 @@ const (
 			count(*) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
 			max(id) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
 			count(*) FILTER (WHERE state = 'pending' AND key_wait = 1)
-		FROM runs WHERE task_id IN (SELECT value FROM json_each(?)) AND state IN ('pending', 'running') GROUP BY task_id`
+		FROM runs WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` GROUP BY task_id`
 
 	selectPending = `SELECT ` + runColumns + ` FROM runs
-		WHERE task_id = ? AND state = 'pending' ORDER BY key_wait, due_us IS NULL, due_us, id`
+		WHERE task_id = ?` + live + ` AND state = 'pending' ORDER BY key_wait, due_us IS NULL, due_us, id`
 
 	selectTask = `SELECT ` + taskColumns + ` FROM tasks WHERE id = ?`
 	selectRun  = `SELECT ` + runColumns + ` FROM runs WHERE id = ?`
 )
 
-func loadLive(ctx context.Context, q querier, ids []string) (map[string]live, error) {
-	out := make(map[string]live)
+func loadLive(ctx context.Context, q querier, ids []string) (map[string]liveRuns, error) {
+	out := make(map[string]liveRuns)
 	var waiters []string
 	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
 		var id string
-		var l live
+		var l liveRuns
 		var oldest, newest sql.NullString
 		err := rows.Scan(&id, &l.active, &oldest, &l.waiting, &newest, &l.keyWaiting)
 		l.oldest = oldest.String
@@ -187,7 +187,7 @@ func loadLive(ctx context.Context, q querier, ids []string) (map[string]live, er
 // Edit implements punctual.Store.
 func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.EditReply, error) {
 	reply := punctual.EditReply{Now: s.now(req.Now)}
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(tx *txn) error {
 		v := punctual.View{Now: reply.Now, Slots: req.Slots}
 		id := req.TaskID
 		if req.RunID != "" {
@@ -234,9 +234,7 @@ func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.Ed
 		if err != nil {
 			return &refusal{err}
 		}
-		stmts := newStatements(ctx, tx)
-		defer stmts.close()
-		_, reply.Dropped, err = s.apply(stmts, id, &v, &c)
+		_, reply.Dropped, err = s.apply(tx, id, &v, &c)
 		return err
 	})
 	return reply, err

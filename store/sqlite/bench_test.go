@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -19,16 +18,14 @@ var noon = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 func fill(b *testing.B, s *Store, n, due int) {
 	const batch = 10_000
 	for begin := 0; begin < n; begin += batch {
-		require.NoError(b, s.tx(context.Background(), func(tx *sql.Tx) error {
-			stmts := newStatements(context.Background(), tx)
-			defer stmts.close()
+		require.NoError(b, s.tx(context.Background(), func(tx *txn) error {
 			for i := begin; i < min(begin+batch, n); i++ {
 				task := punctual.Task{ID: fmt.Sprintf("t%07d", i), Schedule: punctual.Every(time.Hour), Revision: 1}
 				status := punctual.Status{Anchor: noon, NextRunAt: noon}
 				if i >= due {
 					status.NextRunAt = noon.Add(365 * 24 * time.Hour)
 				}
-				if _, _, err := s.apply(stmts, task.ID, &punctual.View{Now: noon}, &punctual.Change{Task: &task, Status: &status}); err != nil {
+				if _, _, err := s.apply(tx, task.ID, &punctual.View{Now: noon}, &punctual.Change{Task: &task, Status: &status}); err != nil {
 					return err
 				}
 			}
@@ -81,14 +78,12 @@ func BenchmarkBareLoop(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		ids := make([]string, 500)
-		require.NoError(b, s.tx(b.Context(), func(tx *sql.Tx) error {
-			stmts := newStatements(b.Context(), tx)
-			defer stmts.close()
+		require.NoError(b, s.tx(b.Context(), func(tx *txn) error {
 			for i := range ids {
 				n++
 				ids[i] = fmt.Sprintf("r%012d", n)
 				task := fmt.Sprintf("t%07d", i)
-				if _, err := stmts.exec(`UPDATE tasks SET next_us = next_us + 1000000, last_us = next_us WHERE id = ?`, task); err != nil {
+				if _, err := tx.exec(`UPDATE tasks SET next_us = next_us + 1000000, last_us = next_us WHERE id = ?`, task); err != nil {
 					return err
 				}
 				run := punctual.Run{
@@ -96,17 +91,15 @@ func BenchmarkBareLoop(b *testing.B) {
 					State: punctual.StateRunning, StartedAt: noon, CreatedAt: noon,
 				}
 				run.ScheduledAt = noon.Add(time.Duration(n) * time.Microsecond)
-				if _, err := stmts.exec(insertRun, runValues(&run, 0)...); err != nil {
+				if _, err := tx.exec(insertRun, runValues(&run, 0)...); err != nil {
 					return err
 				}
 			}
 			return nil
 		}))
-		require.NoError(b, s.tx(b.Context(), func(tx *sql.Tx) error {
-			stmts := newStatements(b.Context(), tx)
-			defer stmts.close()
+		require.NoError(b, s.tx(b.Context(), func(tx *txn) error {
 			for _, id := range ids {
-				if _, err := stmts.exec(`UPDATE runs SET state = 'succeeded', finished_us = ? WHERE id = ?`, noon.UnixMicro(), id); err != nil {
+				if _, err := tx.exec(`UPDATE runs SET state = 'succeeded', finished_us = ? WHERE id = ?`, noon.UnixMicro(), id); err != nil {
 					return err
 				}
 			}

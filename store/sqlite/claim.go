@@ -17,15 +17,15 @@ import (
 var (
 	// selectDueTasks and selectDueRuns find what is due, the first of each priority.
 	selectDueTasks = byPriority(`SELECT id, kind, next_us AS due, next_us - %d AS rank FROM tasks
-		WHERE priority = %d AND next_us <= ?1 AND next_us IS NOT NULL AND fault = '' AND format <= ?2` + wantedKind + `
+		WHERE priority = %d AND next_us <= (SELECT ?1) AND next_us IS NOT NULL AND fault = '' AND format <= (SELECT ?2)` + wantedKind + `
 		ORDER BY next_us, id LIMIT ?6`)
 	selectDueRuns = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us - %d AS rank FROM runs
-		WHERE priority = %d AND due_us <= ?1 AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
+		WHERE priority = %d AND due_us <= (SELECT ?1) AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
 		ORDER BY due_us, runs.id LIMIT ?6`)
 
 	// selectNextTask and selectNextRun find when something is due next. They have no use for 1.
 	selectNextTask = byPriority(`SELECT id, kind, next_us AS due, next_us + 0 * %d AS rank FROM tasks
-		WHERE priority = %d AND next_us IS NOT NULL AND fault = '' AND format <= ?2` + wantedKind + `
+		WHERE priority = %d AND next_us IS NOT NULL AND fault = '' AND format <= (SELECT ?2)` + wantedKind + `
 		ORDER BY next_us, id LIMIT ?6`)
 	selectNextRun = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us + 0 * %d AS rank FROM runs
 		WHERE priority = %d AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
@@ -33,8 +33,8 @@ var (
 )
 
 const (
-	wantedKind = ` AND (?3 OR kind IN (SELECT value FROM json_each(?4))) AND kind NOT IN (SELECT value FROM json_each(?5))`
-	knownTask  = ` AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= ?2)`
+	wantedKind = ` AND ((SELECT ?3) OR kind IN (SELECT value FROM json_each(?4))) AND kind NOT IN (SELECT value FROM json_each(?5))`
+	knownTask  = ` AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= (SELECT ?2))`
 )
 
 // byPriority makes a statement of one for each priority, whose two verbs are the head start in microseconds and the priority.
@@ -50,8 +50,10 @@ const (
 	selectTasks = `SELECT ` + taskColumns + ` FROM tasks WHERE id IN (SELECT value FROM json_each(?))`
 
 	selectPendingDue = `SELECT ` + runColumns + ` FROM runs
-		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us <= ? AND (? OR kind IN (SELECT value FROM json_each(?)))
+		WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` AND state = 'pending' AND due_us <= ? AND (? OR kind IN (SELECT value FROM json_each(?)))
 		ORDER BY due_us, id`
+
+	selectSession = `SELECT id FROM sessions WHERE id = ? AND dead = 0`
 
 	setFault = `UPDATE tasks SET fault = ? WHERE id = ?`
 )
@@ -70,7 +72,7 @@ func scanCandidate(rows *sql.Rows) (c candidate, err error) {
 type claim struct {
 	*Store
 	ctx   context.Context
-	tx    *sql.Tx
+	tx    *txn
 	req   punctual.ClaimRequest
 	reply punctual.ClaimReply
 	left  map[string]int // what may still be started of kinds that have a limit of their own
@@ -79,7 +81,7 @@ type claim struct {
 // Claim implements punctual.Store.
 func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
 	var reply punctual.ClaimReply
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(tx *txn) error {
 		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits)}
 		c.reply.Now = s.now(req.Now)
 		if err := aliveSession(ctx, tx, req.Session); err != nil {
@@ -171,8 +173,6 @@ func (c *claim) decideAll(due []candidate) error {
 	for _, run := range runs {
 		pending[run.TaskID] = append(pending[run.TaskID], run)
 	}
-	stmts := newStatements(c.ctx, c.tx)
-	defer stmts.close()
 	for _, d := range due {
 		if n, limited := c.left[d.kind]; limited && n <= 0 {
 			continue
@@ -188,13 +188,13 @@ func (c *claim) decideAll(due []candidate) error {
 			change, err = c.req.Decide(v)
 		}
 		if err != nil {
-			if _, failed := stmts.exec(setFault, err.Error(), d.id); failed != nil {
+			if _, failed := c.tx.exec(setFault, err.Error(), d.id); failed != nil {
 				return failed
 			}
 			c.reply.SetAside = append(c.reply.SetAside, punctual.Fault{TaskID: d.id, Err: err})
 			continue
 		}
-		started, _, err := c.apply(stmts, d.id, &v, &change)
+		started, _, err := c.apply(c.tx, d.id, &v, &change)
 		if err != nil {
 			return err
 		}
@@ -238,13 +238,12 @@ func (c *claim) slots(kind string, pending []punctual.Run) int {
 }
 
 // aliveSession refuses a session that is dead or unknown.
-func aliveSession(ctx context.Context, tx *sql.Tx, id string) error {
+func aliveSession(ctx context.Context, tx *txn, id string) error {
 	if id == "" {
 		return nil
 	}
-	var dead bool
-	err := tx.QueryRowContext(ctx, `SELECT dead FROM sessions WHERE id = ?`, id).Scan(&dead)
-	if err == sql.ErrNoRows || err == nil && dead {
+	alive, err := collect(ctx, tx, scanText, selectSession, id)
+	if err == nil && len(alive) == 0 {
 		return fmt.Errorf("%w: session %s is not alive", punctual.ErrLeaseLost, id)
 	}
 	return err

@@ -17,16 +17,16 @@ const (
 
 	setHistory = `UPDATE runs SET history = ? WHERE id = ?`
 
-	// releaseWaiting makes the oldest run of a task that waits for the gate due.
+	// releaseWaiting makes the oldest run of a task that waits for the gate due. The plus keeps SQLite from walking the task's history in order.
 	releaseWaiting = `UPDATE runs SET due_us = ?
-		WHERE id = (SELECT id FROM runs WHERE task_id = ? AND state = 'pending' AND due_us IS NULL AND key_wait = 0 ORDER BY id LIMIT 1)`
+		WHERE id = (SELECT id FROM runs WHERE task_id = ?` + live + ` AND state = 'pending' AND due_us IS NULL AND key_wait = 0 ORDER BY +id LIMIT 1)`
 
 	// countDelay counts the delay of a fixed-delay task from the end of its run.
 	countDelay = `UPDATE tasks SET next_us = ? + delay_us
 		WHERE id = ? AND delay_us > 0 AND next_us IS NULL AND fault = ''`
 
 	selectWaiting = `SELECT DISTINCT task_id FROM runs
-		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'pending' AND due_us IS NULL AND key_wait = 0`
+		WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` AND state = 'pending' AND due_us IS NULL AND key_wait = 0`
 	selectDelayed = `SELECT id FROM tasks
 		WHERE id IN (SELECT value FROM json_each(?)) AND delay_us > 0 AND next_us IS NULL AND fault = ''`
 	selectThere = `SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?))`
@@ -37,7 +37,7 @@ const (
 // Finish implements punctual.Store.
 func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctual.FinishReply, error) {
 	var reply punctual.FinishReply
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(tx *txn) error {
 		reply = punctual.FinishReply{Now: s.now(req.Now), Verdicts: make([]punctual.Verdict, len(req.Items))}
 		ids := make([]string, len(req.Items))
 		for i, item := range req.Items {
@@ -55,8 +55,6 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 		if err != nil {
 			return err
 		}
-		stmts := newStatements(ctx, tx)
-		defer stmts.close()
 		var left []ended
 		for i, item := range req.Items {
 			run := runs[item.RunID]
@@ -64,7 +62,7 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 				reply.Verdicts[i] = punctual.VerdictGone
 				continue
 			}
-			verdict, err := finishOne(stmts, run, item, gone[run.TaskID], reply.Now)
+			verdict, err := finishOne(tx, run, item, gone[run.TaskID], reply.Now)
 			if err != nil {
 				return err
 			}
@@ -74,7 +72,7 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 				note(&reply.NextDue, run.DueAt)
 			}
 		}
-		return leave(ctx, tx, stmts, left, reply.Now, &reply.NextDue)
+		return leave(ctx, tx, left, reply.Now, &reply.NextDue)
 	})
 	if err != nil {
 		return punctual.FinishReply{}, err
@@ -90,7 +88,7 @@ func note(earliest *time.Time, t time.Time) {
 }
 
 // goneTasks returns the tasks of running runs that do not exist any more.
-func goneTasks(ctx context.Context, tx *sql.Tx, runs []punctual.Run) (map[string]bool, error) {
+func goneTasks(ctx context.Context, tx *txn, runs []punctual.Run) (map[string]bool, error) {
 	gone := make(map[string]bool, len(runs))
 	ids := make([]string, 0, len(runs))
 	for i := range runs {
@@ -107,7 +105,7 @@ func goneTasks(ctx context.Context, tx *sql.Tx, runs []punctual.Run) (map[string
 }
 
 // finishOne records the outcome of one attempt in run and in the store.
-func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, gone bool, now time.Time) (punctual.Verdict, error) {
+func finishOne(tx *txn, run *punctual.Run, item punctual.Finish, gone bool, now time.Time) (punctual.Verdict, error) {
 	finished := micros(item.FinishedAt)
 	if repeats(run, item, finished) {
 		return punctual.VerdictAlready, nil
@@ -119,7 +117,7 @@ func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, gone 
 			}
 		}
 		run.History = append(run.History, attempt(run, item, "stale"))
-		_, err := stmts.exec(setHistory, historyText(run.History), run.ID)
+		_, err := tx.exec(setHistory, historyText(run.History), run.ID)
 		return punctual.VerdictStale, err
 	}
 	if run.CancelRequested && item.State != punctual.StateCanceled && item.State != punctual.StatePending {
@@ -147,7 +145,7 @@ func finishOne(stmts *statements, run *punctual.Run, item punctual.Finish, gone 
 		}
 		endInstead(run, ordered, gone, finished)
 	}
-	return punctual.VerdictApplied, rewrite(stmts, run)
+	return punctual.VerdictApplied, rewrite(tx, run)
 }
 
 // endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
@@ -166,8 +164,8 @@ func endInstead(run *punctual.Run, ordered string, gone bool, at time.Time) {
 }
 
 // rewrite stores a run that has left the running state.
-func rewrite(stmts *statements, run *punctual.Run) error {
-	_, err := stmts.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
+func rewrite(tx *txn, run *punctual.Run) error {
+	_, err := tx.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
 		run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.BlockedBy, run.Instance, historyText(run.History), run.ID)
 	return err
 }
@@ -216,7 +214,7 @@ type ended struct {
 }
 
 // leave does what happens whenever runs leave the running state: waiting runs become due, keys are passed on and fixed delays begin.
-func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now time.Time, next *time.Time) error {
+func leave(ctx context.Context, tx *txn, left []ended, now time.Time, next *time.Time) error {
 	if len(left) == 0 {
 		return nil
 	}
@@ -225,7 +223,7 @@ func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now
 	for i, e := range left {
 		ids[i], keys[i] = e.task, e.key
 	}
-	if n, err := passOn(stmts, keys, now); err != nil {
+	if n, err := passOn(tx, keys, now); err != nil {
 		return err
 	} else if n > 0 {
 		note(next, now)
@@ -240,14 +238,14 @@ func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now
 	}
 	for _, e := range left {
 		if waiting[e.task] {
-			if n, err := stmts.exec(releaseWaiting, now.UnixMicro(), e.task); err != nil {
+			if n, err := tx.exec(releaseWaiting, now.UnixMicro(), e.task); err != nil {
 				return err
 			} else if n > 0 {
 				note(next, now)
 			}
 		}
 		if e.final && delayed[e.task] {
-			if _, err := stmts.exec(countDelay, e.at.UnixMicro(), e.task); err != nil {
+			if _, err := tx.exec(countDelay, e.at.UnixMicro(), e.task); err != nil {
 				return err
 			}
 			var us sql.NullInt64
@@ -260,7 +258,7 @@ func leave(ctx context.Context, tx *sql.Tx, stmts *statements, left []ended, now
 	return nil
 }
 
-func set(ctx context.Context, tx *sql.Tx, query string, ids []string) (map[string]bool, error) {
+func set(ctx context.Context, tx *txn, query string, ids []string) (map[string]bool, error) {
 	list, err := collect(ctx, tx, scanText, query, jsonList(ids))
 	out := make(map[string]bool, len(list))
 	for _, id := range list {

@@ -11,15 +11,15 @@ import (
 
 const (
 	selectKeys = `SELECT key, count(*), min(id) FROM runs
-		WHERE key IN (SELECT value FROM json_each(?)) AND key <> '' AND state = 'running' GROUP BY key`
+		WHERE key IN (SELECT value FROM json_each(?)) AND key <> ''` + live + ` AND state = 'running' GROUP BY key`
 
 	// passOnKey makes due the oldest run of each kind that waits for a key.
 	passOnKey = `UPDATE runs SET due_us = ?, key_wait = 0 WHERE id IN (
 		SELECT min(runs.id) FROM runs JOIN tasks ON tasks.id = runs.task_id
-		WHERE runs.key = ? AND runs.key <> '' AND runs.state = 'pending' AND runs.key_wait = 1 AND tasks.fault = '' AND tasks.format <= ?
+		WHERE runs.key = ? AND runs.key <> ''` + live + ` AND runs.state = 'pending' AND runs.key_wait = 1 AND tasks.fault = '' AND tasks.format <= ?
 		GROUP BY runs.kind)`
 
-	selectKeysOfTask = `SELECT DISTINCT key FROM runs WHERE task_id = ? AND state IN ('pending', 'running') AND key <> ''`
+	selectKeysOfTask = `SELECT DISTINCT key FROM runs WHERE task_id = ?` + live + ` AND key <> ''`
 )
 
 // keys tells of each concurrency key how many runs hold it, and which is the oldest.
@@ -71,9 +71,9 @@ func (k keys) start(run *punctual.Run) {
 
 // freedKeys returns the keys that a change frees: of due pending runs that it ends, sends to the overlap gate or gives another key, and of all
 // live runs that it removes.
-func freedKeys(stmts *statements, id string, v *punctual.View, c *punctual.Change) ([]string, error) {
+func freedKeys(tx *txn, id string, v *punctual.View, c *punctual.Change) ([]string, error) {
 	if c.Remove && !c.KeepHistory {
-		return collect(stmts.ctx, stmts.tx, scanText, selectKeysOfTask, id)
+		return collect(tx.ctx, tx, scanText, selectKeysOfTask, id)
 	}
 	var freed []string
 	for i := range v.Pending {
@@ -93,13 +93,13 @@ func freedKeys(stmts *statements, id string, v *punctual.View, c *punctual.Chang
 }
 
 // passOn makes due who waits for the keys, and returns how many runs that were.
-func passOn(stmts *statements, names []string, now time.Time) (int64, error) {
+func passOn(tx *txn, names []string, now time.Time) (int64, error) {
 	total := int64(0)
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if name == "" {
 			continue
 		}
-		n, err := stmts.exec(passOnKey, now.UnixMicro(), name, punctual.TaskFormat)
+		n, err := tx.exec(passOnKey, now.UnixMicro(), name, punctual.TaskFormat)
 		if err != nil {
 			return total, err
 		}

@@ -41,7 +41,7 @@ const remembered = 24 * time.Hour
 // Beat implements punctual.Leaser.
 func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.BeatReply, error) {
 	var reply punctual.BeatReply
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(tx *txn) error {
 		reply = punctual.BeatReply{Now: s.now(req.Now)}
 		now := reply.Now.UnixMicro()
 		offset := int64(0)
@@ -76,7 +76,7 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 	if err != nil || idle {
 		return reply, fault(ctx, err)
 	}
-	err = s.tx(ctx, func(tx *sql.Tx) error {
+	err = s.tx(ctx, func(tx *txn) error {
 		reply = punctual.ReclaimReply{}
 		if _, err := tx.ExecContext(ctx, expireSessions, now.UnixMicro(), req.Session); err != nil {
 			return err
@@ -89,19 +89,17 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 		if err != nil {
 			return err
 		}
-		stmts := newStatements(ctx, tx)
-		defer stmts.close()
 		var left []ended
 		for i := range runs {
 			run := &runs[i]
 			takeAway(run, gone[run.TaskID], now)
-			if err := rewrite(stmts, run); err != nil {
+			if err := rewrite(tx, run); err != nil {
 				return err
 			}
 			left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt, run.ConcurrencyKey})
 		}
 		var next time.Time
-		if err := leave(ctx, tx, stmts, left, now, &next); err != nil {
+		if err := leave(ctx, tx, left, now, &next); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, burySessions, now.Add(-remembered).UnixMicro()); err != nil {

@@ -117,7 +117,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.tx(ctx, func(tx *txn) error {
 		var h header
 		if err := tx.QueryRowContext(ctx, selectHeader).Scan(&h.application, &h.version, &h.tables); err != nil {
 			return err

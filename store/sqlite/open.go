@@ -36,8 +36,9 @@ const DefaultBusyTimeout = 5 * time.Second
 
 // Store is a punctual.Store and punctual.Leaser in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
 type Store struct {
-	write *sql.DB // one connection, whose transactions begin immediate
-	read  *sql.DB // connections that cannot write
+	write *sql.DB              // one connection, whose transactions begin immediate
+	read  *sql.DB              // connections that cannot write
+	hot   map[string]*sql.Stmt // by text, on write
 	clock clock.Clock
 
 	mu    sync.Mutex // guards cache
@@ -100,6 +101,9 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	if err := s.prepare(ctx, o.busy); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := s.warm(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -149,22 +153,6 @@ func (s *Store) now(given time.Time) time.Time {
 		given = s.clock.Now()
 	}
 	return fromMicros(given.UnixMicro())
-}
-
-// tx runs one write transaction. Conflicts with other processes are waited for by SQLite (busy timeout); what remains is reported as
-// unavailable.
-func (s *Store) tx(ctx context.Context, work func(*sql.Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fault(ctx, err)
-	}
-	if err := work(tx); err != nil {
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
-			err = errors.Join(err, back)
-		}
-		return fault(ctx, err)
-	}
-	return fault(ctx, tx.Commit())
 }
 
 // refusal is an error of a decide function, which is handed on as it is.

@@ -193,7 +193,7 @@ func ceilMicros(t time.Time) int64 { return t.Add(time.Microsecond - time.Nanose
 // Trim implements punctual.Store.
 func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error) {
 	removed := 0
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(tx *txn) error {
 		removed = 0
 		remove := func(query string, bound any) error {
 			if removed >= req.Limit {

@@ -140,6 +140,10 @@ func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	return r, nil
 }
 
+// live is what a query has to say, word by word, for the partial indexes of live runs to be used
+// (https://www.sqlite.org/partialindex.html, 3).
+const live = ` AND state IN ('pending', 'running')`
+
 const insertRun = `INSERT INTO runs (` + runColumns + `, priority)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT DO NOTHING`
@@ -175,40 +179,6 @@ func cutHistory(h []punctual.Attempt) []punctual.Attempt {
 		cut[i] = a
 	}
 	return cut
-}
-
-// statements prepares each statement of a transaction once.
-type statements struct {
-	ctx  context.Context
-	tx   *sql.Tx
-	made map[string]*sql.Stmt
-}
-
-func newStatements(ctx context.Context, tx *sql.Tx) *statements {
-	return &statements{ctx, tx, make(map[string]*sql.Stmt)}
-}
-
-// exec runs a statement and returns how many rows it changed.
-func (s *statements) exec(query string, args ...any) (int64, error) {
-	stmt := s.made[query]
-	if stmt == nil {
-		var err error
-		if stmt, err = s.tx.PrepareContext(s.ctx, query); err != nil {
-			return 0, err
-		}
-		s.made[query] = stmt
-	}
-	result, err := stmt.ExecContext(s.ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-func (s *statements) close() {
-	for _, stmt := range s.made {
-		_ = stmt.Close()
-	}
 }
 
 // cloneTask makes sure that a value handed out shares nothing with the cache.
