@@ -45,6 +45,9 @@ func rows(runs []Run) []string {
 		if r.State == StatePending && r.DueAt.IsZero() {
 			s += " waits"
 		}
+		if r.WaitsForKey {
+			s += " for key"
+		}
 		if r.Reason != "" {
 			s += " " + r.Reason
 		}
@@ -87,6 +90,17 @@ func TestWhatBecomesOfAnOccurrence(t *testing.T) {
 		}, []string{"schedule +1m0s pending waits"}, 2 * minute, false},
 		{"overlap allow, busy", minute, func(task *Task, v *View) { busy(7)(task, v); task.Overlap = OverlapAllow }, []string{"schedule +1m0s running"}, 2 * minute, false},
 		{"overlap allow with a bound waits", minute, func(task *Task, v *View) { busy(2)(task, v); task.Overlap, task.MaxActive = OverlapAllow, 2 }, []string{"schedule +1m0s pending waits"}, 2 * minute, false},
+		{"overlap replace, busy: it waits for the end that it ordered", minute, func(task *Task, v *View) { busy(1)(task, v); task.Overlap = OverlapReplace }, []string{"schedule +1m0s pending waits"}, 2 * minute, false},
+		{"overlap replace, free", minute, func(task *Task, _ *View) { task.Overlap = OverlapReplace }, []string{"schedule +1m0s running"}, 2 * minute, false},
+
+		{"the key is free", minute, func(task *Task, _ *View) { task.ConcurrencyKey = "k" }, []string{"schedule +1m0s running"}, 2 * minute, false},
+		{"the key is taken", minute, func(task *Task, v *View) { task.ConcurrencyKey, v.KeyActive, v.KeyOldest = "k", 1, "other" }, []string{"schedule +1m0s pending waits for key"}, 2 * minute, false},
+		{"the key is taken, no slot: waiting needs none", minute, func(task *Task, v *View) { task.ConcurrencyKey, v.KeyActive, v.Slots = "k", 1, 0 }, []string{"schedule +1m0s pending waits for key"}, 2 * minute, false},
+		{"a key for two", minute, func(task *Task, v *View) { task.ConcurrencyKey, task.ConcurrencyLimit, v.KeyActive = "k", 2, 1 }, []string{"schedule +1m0s running"}, 2 * minute, false},
+		{"one of the task waits for the key already", minute, func(task *Task, v *View) {
+			task.ConcurrencyKey, v.KeyActive, v.KeyOldest, v.KeyWaiting = "k", 1, "other", 1
+		}, []string{"schedule +1m0s skipped overlap by other"}, 2 * minute, false},
+		{"busy and the key is taken: the overlap policy comes first", minute, func(task *Task, v *View) { busy(1)(task, v); task.ConcurrencyKey, v.KeyActive = "k", 1 }, []string{"schedule +1m0s skipped overlap by busy"}, 2 * minute, false},
 
 		{"down for an hour, run once", 61*minute + 30*time.Second, nil, []string{"catch-up +1h1m0s running", "schedule +1m0s missed until +1h0m0s count 60 misfire"}, 62 * minute, false},
 		{"down, the latest is on time", 61 * minute, nil, []string{"schedule +1h1m0s running", "schedule +1m0s missed until +1h0m0s count 60 misfire"}, 62 * minute, false},
@@ -212,6 +226,47 @@ func TestWhatBecomesOfAPendingRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a replacing run does to the runs before it: the active one is ordered to end, of those that wait only the newest stays.
+func TestWhatReplaceDoesToOthers(t *testing.T) {
+	waiter := func(trigger Trigger, attempt int) *Run {
+		return &Run{ID: "w", TaskID: "t", Trigger: trigger, Attempt: attempt, State: StatePending, ScheduledAt: t0, Count: 1}
+	}
+	tests := []struct {
+		name   string
+		waiter *Run
+		want   []string
+	}{
+		{"nobody waits", nil, nil},
+		{"an occurrence waits", waiter(TriggerSchedule, 0), []string{"schedule +0s skipped replaced by new1"}},
+		{"a manual run waits", waiter(TriggerManual, 0), []string{"manual +0s skipped replaced by new1"}},
+		{"a catch-up keeps its place", waiter(TriggerCatchUp, 0), nil},
+		{"a retry keeps its place", waiter(TriggerSchedule, 1), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := dueView(t0.Add(time.Minute), func(task *Task, v *View) {
+				task.Overlap, v.Active, v.OldestActive = OverlapReplace, 1, "busy"
+				if v.Waiter = test.waiter; test.waiter != nil {
+					v.Waiting = 1
+				}
+			})
+			c, err := testRules().decideDue(v)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"schedule +1m0s pending waits"}, rows(c.Insert))
+			assert.Equal(t, test.want, rows(c.Update))
+			assert.Equal(t, []CancelOrder{{RunID: "busy", Reason: ReasonReplaced, BlockedBy: "new1"}}, c.Cancel)
+		})
+	}
+	v := dueView(t0.Add(time.Second), func(task *Task, v *View) {
+		task.Overlap, v.Active, v.OldestActive = OverlapReplace, 1, "newer"
+		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerSchedule, Attempt: 1, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
+	})
+	c, err := testRules().decideDue(v)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update), "a retry does not replace what came after it")
+	assert.Empty(t, c.Cancel)
 }
 
 func TestAStartedPendingRunStandsInTheWayOfTheOccurrenceBehindIt(t *testing.T) {
@@ -398,6 +453,7 @@ func TestHowAnAttemptEnds(t *testing.T) {
 		{name: "timeout", attempt: 1, o: outcome{err: boom, cause: ErrTimeout}, state: StateFailed, reason: ReasonTimeout},
 		{name: "timeout, retried", attempt: 1, retry: thrice, o: outcome{err: boom, cause: ErrTimeout}, state: StatePending, reason: ReasonTimeout, wait: time.Second},
 		{name: "canceled", attempt: 1, retry: thrice, o: outcome{err: boom, cause: ErrCanceled}, state: StateCanceled, reason: ReasonCanceled},
+		{name: "replaced", attempt: 1, retry: thrice, o: outcome{err: boom, cause: ErrReplaced}, state: StateCanceled, reason: ReasonReplaced},
 		{name: "shut down", attempt: 1, retry: thrice, o: outcome{err: boom, cause: ErrShutdown}, state: StateCanceled, reason: ReasonShutdown},
 		{name: "lease lost: run again", attempt: 1, o: outcome{err: boom, cause: ErrLeaseLost}, state: StatePending, reason: ReasonLeaseLost},
 		{name: "lease lost: at most once", attempt: 1, once: true, o: outcome{err: boom, cause: ErrLeaseLost}, state: StateLost, reason: ReasonLeaseLost},
@@ -454,7 +510,7 @@ func TestTaskRoundTripsThroughJSON(t *testing.T) {
 		ID: "t", Name: "n", Kind: "k", Schedule: Every(90 * time.Second), Payload: json.RawMessage(`{"a":1}`), Disabled: true,
 		OnRegister: WaitForSchedule, FirstDelay: time.Second, Overlap: OverlapQueue, MaxActive: 2, MaxQueued: 3, Misfire: MisfireRunAll,
 		MisfireGrace: time.Minute, MisfireLimit: 4, Retry: Retry{5, time.Second, time.Hour, 1.5, 0.1}, Timeout: time.Minute, Lost: LostMark,
-		Labels: map[string]string{"a": "b"}, Revision: 9,
+		Labels: map[string]string{"a": "b"}, Revision: 9, ConcurrencyKey: "account", ConcurrencyLimit: 2, Priority: -1,
 	}
 	b, err := json.Marshal(task)
 	require.NoError(t, err)
@@ -465,7 +521,7 @@ func TestTaskRoundTripsThroughJSON(t *testing.T) {
 	for name, change := range map[string]func(*Task){
 		"schedule": func(t *Task) { t.Schedule = Every(time.Minute) }, "payload": func(t *Task) { t.Payload = json.RawMessage(`{}`) },
 		"retry": func(t *Task) { t.Retry.Jitter = 0.2 }, "labels": func(t *Task) { t.Labels = nil }, "lost": func(t *Task) { t.Lost = LostRunAgain },
-		"name": func(t *Task) { t.Name = "" }, "timeout": func(t *Task) { t.Timeout++ }, "disabled": func(t *Task) { t.Disabled = false },
+		"name": func(t *Task) { t.Name = "" }, "timeout": func(t *Task) { t.Timeout++ }, "key": func(t *Task) { t.ConcurrencyKey = "" }, "key limit": func(t *Task) { t.ConcurrencyLimit = 0 }, "priority": func(t *Task) { t.Priority = 0 }, "disabled": func(t *Task) { t.Disabled = false },
 	} {
 		other := back.clone()
 		change(&other)
