@@ -496,6 +496,39 @@ func (r *rules) decideRunNow(v View) (Change, error) {
 	return c, nil
 }
 
+// decideBackfill makes a run of each occurrence in [from, to) that is past and was not executed. An occurrence that the task owes is left to
+// Claim, which will say what becomes of it.
+func (r *rules) decideBackfill(v View, from, to time.Time, executed map[time.Time]bool) (Change, error) {
+	task, status := &v.Record.Task, v.Record.Status
+	if task.delay() > 0 {
+		return Change{}, fmt.Errorf("%w: %q has a fixed delay, whose occurrences follow from its runs", ErrInvalidQuery, task.ID)
+	}
+	for _, bound := range []time.Time{v.Now, status.NextRunAt} {
+		if !bound.IsZero() && bound.Before(to) {
+			to = bound
+		}
+	}
+	const tick = time.Microsecond
+	schedule := bind(task.Schedule, task.ID, status.Anchor)
+	from, to = from.Add(-tick), to.Add(-tick)
+	if !from.Before(to) {
+		return Change{}, nil
+	}
+	if n := countOccurrences(schedule, from, to); n > MaxBackfill {
+		return Change{}, fmt.Errorf("%w: the range has %d occurrences, and one call covers at most %d", ErrInvalidQuery, n, MaxBackfill)
+	}
+	var c Change
+	for at := nextOccurrence(schedule, from); !at.IsZero() && !at.After(to); at = nextOccurrence(schedule, at) {
+		if executed[at] {
+			continue
+		}
+		run := r.newRun(task, TriggerBackfill, at, v.Now)
+		run.State, run.DueAt = StatePending, v.Now
+		c.Insert = append(c.Insert, run)
+	}
+	return c, nil
+}
+
 // decideRemove deletes a task.
 func (r *rules) decideRemove(v View, keepHistory bool) (Change, error) {
 	c := Change{Remove: true, KeepHistory: keepHistory}

@@ -22,7 +22,7 @@
 //
 // A [Task] is a definition: an id, a [Schedule], a payload and policies. The host writes it, the engine never changes it. Each
 // instant that the schedule yields is an occurrence. A [Run] is one entry of the ledger: what became of an occurrence, of a
-// registration, of a RunNow. A run has one or more attempts; an [Executor] does the work of one attempt. A [Store] keeps tasks
+// registration, of a RunNow or Backfill. A run has one or more attempts; an [Executor] does the work of one attempt. A [Store] keeps tasks
 // and ledger. A [Scheduler] is one instance of the engine over a store, and many may share one.
 //
 // # Schedules

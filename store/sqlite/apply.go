@@ -134,7 +134,7 @@ func (s *Store) applyTask(tx *txn, id string, c *punctual.Change, now time.Time)
 // liveRuns is what a View tells about a task's running and waiting runs.
 type liveRuns struct {
 	active, waiting, keyWaiting int
-	oldest, newest              string // running, and waiting for the gate
+	oldest                      string // running
 	waiter                      *punctual.Run
 }
 
