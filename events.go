@@ -9,12 +9,13 @@ import (
 // EventType says what happened.
 type EventType uint8
 
-// The events. For one run they arrive in the order registered, started, retried, ..., finished.
+// The events. For one run they arrive in the order registered, claimed, started, retried, claimed, ..., finished.
 const (
 	EventRegistered   EventType = iota + 1 // a task was added, ensured anew or rescheduled; Run is the immediate run, if any
 	EventRemoved                           // a task was removed
 	EventPaused                            // a task was paused
 	EventResumed                           // a task was resumed
+	EventClaimed                           // an attempt is this instance's to work on; started or released follows
 	EventStarted                           // an attempt is about to enter host code
 	EventRetried                           // an attempt failed and another will follow at Run.DueAt
 	EventReleased                          // an attempt was handed back before host code began
@@ -29,7 +30,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"", "registered", "removed", "paused", "resumed", "started", "retried", "released", "finished", "skipped", "missed", "lost",
+	"", "registered", "removed", "paused", "resumed", "claimed", "started", "retried", "released", "finished", "skipped", "missed", "lost",
 	"stale", "set aside", "store failing", "store working",
 }
 

@@ -51,6 +51,7 @@ func (s *Scheduler) fly(f *flight) {
 	var o outcome
 	began := false
 	defer func() { s.land(f, began, o) }()
+	s.emit(EventClaimed, f.run.TaskID, f.run, nil)
 	if !s.mayBegin(f) {
 		return
 	}

@@ -196,26 +196,31 @@ func (s *Scheduler) register(ctx context.Context, task Task, mode registerMode) 
 		return err
 	}
 	task = task.clone()
-	changed, err := s.edit(ctx, edit{
+	_, err := s.edit(ctx, edit{
 		taskID: task.ID, key: task.ConcurrencyKey, mayCreate: true, mayStart: true,
 		decide: func(r *rules, v View, o *op) (Change, error) {
 			v.Slots = s.slotsFor(o, task.Kind, v.Slots)
 			return r.decideRegister(v, task, mode)
 		},
+		committed: func(c *Change) { s.registered(ctx, c) },
 	})
-	if err != nil || changed.Task == nil {
-		return err
+	return err
+}
+
+// registered tells of a registration, if it was one.
+func (s *Scheduler) registered(ctx context.Context, c *Change) {
+	if c.Task == nil {
+		return
 	}
 	var immediate Run
-	for _, run := range changed.Insert {
+	for _, run := range c.Insert {
 		if run.Trigger == TriggerRegister {
 			immediate = run
 		}
 	}
-	s.log(ctx, slog.LevelDebug, "task registered", taskAttr(task.ID), slog.Int64("revision", changed.Task.Revision),
-		slog.Time("next_run_at", changed.Status.NextRunAt))
-	s.emit(EventRegistered, task.ID, immediate, nil)
-	return nil
+	s.log(ctx, slog.LevelDebug, "task registered", taskAttr(c.Task.ID), slog.Int64("revision", c.Task.Revision),
+		slog.Time("next_run_at", c.Status.NextRunAt))
+	s.emit(EventRegistered, c.Task.ID, immediate, nil)
 }
 
 // edit is one change of one task that a host asks for.
@@ -226,6 +231,7 @@ type edit struct {
 	mayCreate bool
 	mayStart  bool // the change may start a run, if this instance has a slot
 	decide    func(*rules, View, *op) (Change, error)
+	committed func(*Change) // told before anything of the change starts; nil for nobody
 }
 
 // edit carries out e, starts what the change started and wakes the loop if something is due earlier than it knows.
@@ -263,6 +269,9 @@ func (s *Scheduler) edit(ctx context.Context, e edit) (Change, error) {
 		return Change{}, err
 	}
 	changed.Insert = dropRuns(changed.Insert, reply.Dropped)
+	if e.committed != nil {
+		e.committed(&changed)
+	}
 	s.announce(&changed)
 	for i := range changed.Insert {
 		if run := changed.Insert[i]; run.State == StateRunning {
