@@ -28,7 +28,7 @@ bench: ## benchmarks of the core
 	go test -run '^$$' -bench . -benchmem .
 
 cover: ## coverage of the library by all tests, in cover.html
-	go test -coverprofile cover.out -coverpkg "$$(go list work | grep -v /examples | paste -sd, -)" work
+	go test -coverprofile cover.out -coverpkg "$$(go list work | grep -Ev "/(examples|bench)" | paste -sd, -)" work
 	go tool cover -func cover.out | tail -n 1
 	go tool cover -html cover.out -o cover.html
 

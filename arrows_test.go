@@ -77,6 +77,10 @@ var arrows = []arrow{
 		from: "examples", to: []string{"*"}, uses: []string{"*"},
 		because: "programs use whatever a host would use, and nobody imports a program",
 	},
+	{
+		from: "bench", to: []string{"*"}, uses: []string{"*"},
+		because: "a comparison runs the libraries that it compares with, and nobody imports a program",
+	},
 }
 
 // rootRequires are all modules that go.mod of the core may name: whoever imports the core gets them.
