@@ -34,6 +34,9 @@ const (
 	goleakModule  = "go.uber.org/goleak"
 	openaiModule  = "github.com/sashabaranov/go-openai"
 	sqliteModule  = "modernc.org/sqlite"
+	pgxModule     = "github.com/jackc/pgx/v5"
+	otelModule    = "go.opentelemetry.io/otel"
+	mysqlModule   = "github.com/go-sql-driver/mysql"
 	rruleModule   = "github.com/teambition/rrule-go"
 	icalModule    = "github.com/arran4/golang-ical"
 )
@@ -47,14 +50,46 @@ var arrows = []arrow{
 		from: "internal/cronexpr", because: "calendar arithmetic is pure: text and times in, times out",
 	},
 	{
+		from: "internal/ledger", to: []string{"."},
+		because: "what the contract says about rows is pure: values in, values out, whatever database the rows come from",
+	},
+	{
+		from:    "internal/outbound",
+		because: "it serves every executor that calls somebody over HTTP, so it knows neither tasks nor the endpoint's language",
+	},
+	{
 		from: "internal/lint", because: "it checks the others, so it depends on none of them",
+	},
+	{
+		from: "internal/audit", to: []string{"."},
+		because: "it compares rows with schedules: values in, findings out, whatever carried the runs out",
+	},
+	{
+		from: "internal/sim", to: []string{".", "internal/audit", "store/memory", "store/sqlite"}, uses: []string{clockModule},
+		because: "it judges the engine by what happened, so it takes the parts that a host takes and no others",
+	},
+	{
+		from: "internal/faults", to: []string{".", "store/postgres", "store/mysql", "store/sqlite"}, uses: []string{pgxModule},
+		because: "its tests run whole processes; here stands only how one of them finds its store",
+	},
+	{
+		from: "internal/model", to: []string{"."},
+		because: "it says once more what the engine should do, so it takes the engine's words and none of its code",
 	},
 	{
 		from: "store/memory", to: []string{"."}, uses: []string{clockModule},
 		because: "a store knows the contract only: no other store, no executor, no policy",
 	},
 	{
-		from: "store/sqlite", to: []string{"."}, uses: []string{clockModule, sqliteModule},
+		from: "store/postgres", to: []string{".", "internal/ledger"}, uses: []string{clockModule, pgxModule},
+		because: "a store knows the contract and its driver only: no other store, no executor, no policy",
+	},
+	{
+		from: "store/sqlite", to: []string{".", "internal/ledger"}, uses: []string{clockModule, sqliteModule},
+		because: "a store knows the contract and its driver only: no other store, no executor, no policy",
+	},
+	{
+		from: "store/mysql", to: []string{".", "internal/ledger"}, uses: []string{clockModule, mysqlModule},
 		because: "a store knows the contract and its driver only: no other store, no executor, no policy",
 	},
 	{
@@ -62,8 +97,20 @@ var arrows = []arrow{
 		because: "the suite judges every store, also one written elsewhere, so it favours none",
 	},
 	{
-		from: "executor/openai", to: []string{"."}, uses: []string{clockModule, openaiModule},
+		from: "punctualtest", to: []string{".", "store/memory"}, uses: []string{clockModule},
+		because: "it comes along into every host's tests, so it brings no test library and takes no store but the one that needs nothing",
+	},
+	{
+		from: "executor/openai", to: []string{".", "internal/outbound"}, uses: []string{clockModule, openaiModule},
 		because: "an executor does the work of one attempt; where tasks are kept is not its business",
+	},
+	{
+		from: "executor/webhook", to: []string{".", "internal/outbound"}, uses: []string{clockModule},
+		because: "an executor does the work of one attempt; where tasks are kept is not its business",
+	},
+	{
+		from: "observe/otel", to: []string{"."}, uses: []string{otelModule},
+		because: "it turns events into metrics and spans through OpenTelemetry's API; which SDK or exporter takes them is the host's choice",
 	},
 	{
 		from: "schedule/rrule", to: []string{"."}, uses: []string{rruleModule},
@@ -72,6 +119,10 @@ var arrows = []arrow{
 	{
 		from: "schedule/ics", to: []string{".", "schedule/rrule"}, uses: []string{icalModule},
 		because: "it turns a file into dates: no store, no executor, no clock",
+	},
+	{
+		from: "web", to: []string{"."}, uses: []string{clockModule},
+		because: "a page shows what any store and any executor did, so it knows the scheduler only",
 	},
 	{
 		from: "examples", to: []string{"*"}, uses: []string{"*"},
@@ -273,7 +324,7 @@ func TestBrokenArrowsAreFound(t *testing.T) {
 		{"core's test imports a driver's module", "b_test.go", "package p_test\nimport \"example.com/p/store/sqlite\"\n", "b_test.go:2"},
 		{"somebody imports a program", "store/memory/n.go", "package memory\nimport \"example.com/p/examples/server\"\n", "store/memory/n.go:2"},
 		{"a test imports a program", "store/sqlite/t_test.go", "package sqlite\nimport \"example.com/p/examples/server\"\n", "imported by nobody"},
-		{"a layer without a row", "web/w.go", "package web\nimport \"example.com/p\"\n", "web/w.go: no row of the arrows covers web"},
+		{"a layer without a row", "cloud/c.go", "package cloud\nimport \"example.com/p\"\n", "cloud/c.go: no row of the arrows covers cloud"},
 		{"a package beside the layers", "util/u.go", "package util\n", "no row of the arrows covers util"},
 	}
 	for _, c := range cases {

@@ -12,8 +12,9 @@ const MaxBackfill = 1000
 // Backfill asks for the occurrences of a past range that never ran: those that were missed or skipped, and those from before the task was
 // registered, as far as its schedule has any. The range begins with from and ends before to; what is still to come is left to the
 // schedule, which does not move. The runs have the trigger backfill and begin oldest first, as the overlap policy's MaxActive and the
-// concurrency key allow; none is skipped. What they make up for stays in the ledger beside them. Asking again makes none twice. It works for
-// disabled and paused tasks too. The answer is how many runs were added.
+// concurrency key allow; none is skipped. What they make up for stays in the ledger beside them. Asking again makes none twice, not even of
+// an occurrence whose backfill was skipped, since a pause or a registration came before it began. It works for disabled and paused
+// tasks too. The answer is how many runs were added.
 //
 // Errors: ErrInvalidQuery when the range is empty, covers more than MaxBackfill occurrences or the schedule is a fixed delay, which has
 // no past occurrences; ErrTaskNotFound, ErrClosed, or an error of the store.
@@ -26,10 +27,14 @@ func (s *Scheduler) Backfill(ctx context.Context, id string, from, to time.Time)
 	if err != nil {
 		return 0, err
 	}
-	changed, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) {
-		return r.decideBackfill(v, from, to, executed)
+	made, err := s.edit(ctx, edit{taskID: id, decide: func(e *editing, v View) (Change, error) {
+		return e.rules.decideBackfill(v, from, to, executed)
 	}})
-	return len(changed.Insert), err
+	if err != nil {
+		return 0, err
+	}
+	defer made.release()
+	return len(made.change.Insert), nil
 }
 
 // executed returns the occurrences of a range that have run or are going to.

@@ -2,9 +2,11 @@ package punctual_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,4 +71,86 @@ func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// BenchmarkRegister measures the registration of one more task that waits for its schedule.
+func BenchmarkRegister(b *testing.B) {
+	s, ids := registered(b, 0)
+	for i := 0; b.Loop(); i++ {
+		if err := s.Add(b.Context(), waiting(ids(i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, s.Shutdown(context.Background()))
+}
+
+// BenchmarkReschedule measures the replacement of a definition, with 100,000 tasks registered.
+func BenchmarkReschedule(b *testing.B) {
+	const n = 100_000
+	s, ids := registered(b, n)
+	for i := 0; b.Loop(); i++ {
+		if err := s.Reschedule(b.Context(), waiting(ids(i%n))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, s.Shutdown(context.Background()))
+}
+
+// BenchmarkAddAndRemove measures a task that comes and goes, with 100,000 others registered.
+func BenchmarkAddAndRemove(b *testing.B) {
+	const n = 100_000
+	s, ids := registered(b, n)
+	for i := 0; b.Loop(); i++ {
+		id := ids(n + i)
+		if err := errors.Join(s.Add(b.Context(), waiting(id)), s.Remove(b.Context(), id)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, s.Shutdown(context.Background()))
+}
+
+// BenchmarkBurst measures the time from Start until all runs of 100,000 tasks that are due have started, per run.
+func BenchmarkBurst(b *testing.B) {
+	const n = 100_000
+	var took time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		var left sync.WaitGroup
+		left.Add(n)
+		s, err := punctual.New(memory.New(), punctual.ExecutorFunc(func(context.Context, punctual.Run) (punctual.Result, error) {
+			left.Done()
+			return punctual.Result{}, nil
+		}), punctual.WithConcurrency(n))
+		require.NoError(b, err)
+		for i := range n {
+			require.NoError(b, s.Add(b.Context(), hourly(fmt.Sprint("task", i))))
+		}
+		runtime.GC()
+		b.StartTimer()
+		begin := time.Now()
+		require.NoError(b, s.Start(b.Context()))
+		left.Wait()
+		took += time.Since(begin)
+		b.StopTimer()
+		require.NoError(b, s.Shutdown(context.Background()))
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/took.Seconds(), "starts/s")
+}
+
+// registered makes a started scheduler with n waiting tasks, and a source of their ids and of further ones.
+func registered(b *testing.B, n int) (*punctual.Scheduler, func(int) string) {
+	ids := func(i int) string { return fmt.Sprintf("task-%08d", i) }
+	s, err := punctual.New(memory.New(), punctual.ExecutorFunc(nil))
+	require.NoError(b, err)
+	require.NoError(b, s.Start(b.Context()))
+	for i := range n {
+		require.NoError(b, s.Add(b.Context(), waiting(ids(i))))
+	}
+	b.ReportAllocs()
+	return s, ids
+}
+
+func waiting(id string) punctual.Task {
+	return punctual.Task{ID: id, Schedule: punctual.Every(time.Hour), OnRegister: punctual.WaitForSchedule}
 }

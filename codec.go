@@ -34,6 +34,7 @@ type taskJSON struct {
 	Timeout      durationText      `json:"timeout,omitempty"`
 	Lost         Lost              `json:"lost,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
+	Trace        string            `json:"trace,omitempty"`
 	Revision     int64             `json:"revision,omitempty"`
 }
 
@@ -66,7 +67,7 @@ func (t Task) MarshalJSON() ([]byte, error) {
 		OnRegister: t.OnRegister, FirstDelay: durationText(t.FirstDelay), Overlap: t.Overlap, MaxActive: t.MaxActive,
 		MaxQueued: t.MaxQueued, Key: t.ConcurrencyKey, KeyLimit: t.ConcurrencyLimit, Priority: t.Priority,
 		Misfire: t.Misfire, MisfireGrace: durationText(t.MisfireGrace), MisfireLimit: t.MisfireLimit,
-		Timeout: durationText(t.Timeout), Lost: t.Lost, Labels: t.Labels, Revision: t.Revision,
+		Timeout: durationText(t.Timeout), Lost: t.Lost, Labels: t.Labels, Trace: t.Trace, Revision: t.Revision,
 	}
 	if r := t.Retry; r != (Retry{}) {
 		j.Retry = &retryJSON{r.MaxAttempts, durationText(r.Initial), durationText(r.Max), r.Multiplier, r.Jitter}
@@ -89,7 +90,7 @@ func (t *Task) UnmarshalJSON(b []byte) error {
 		OnRegister: j.OnRegister, FirstDelay: time.Duration(j.FirstDelay), Overlap: j.Overlap, MaxActive: j.MaxActive,
 		MaxQueued: j.MaxQueued, ConcurrencyKey: j.Key, ConcurrencyLimit: j.KeyLimit, Priority: j.Priority,
 		Misfire: j.Misfire, MisfireGrace: time.Duration(j.MisfireGrace), MisfireLimit: j.MisfireLimit,
-		Timeout: time.Duration(j.Timeout), Lost: j.Lost, Labels: j.Labels, Revision: j.Revision,
+		Timeout: time.Duration(j.Timeout), Lost: j.Lost, Labels: j.Labels, Trace: j.Trace, Revision: j.Revision,
 	}
 	if r := j.Retry; r != nil {
 		t.Retry = Retry{r.MaxAttempts, time.Duration(r.Initial), time.Duration(r.Max), r.Multiplier, r.Jitter}

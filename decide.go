@@ -1,13 +1,14 @@
 package punctual
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// This file holds every decision about a task: what a registration does, what becomes of what is due, what pausing means. The
-// functions are pure: values in, values out, no clock, no I/O, no goroutine. Stores call them under a task's lock.
+// The files decide*.go hold every decision about a task: here what becomes of what is due, in decide_edit.go what a registration, a pause
+// or a cancel means, in decide_finish.go how an attempt ends. The functions are pure: values in, values out, no clock, no I/O, no
+// goroutine. Stores call them under a task's lock.
 
 // rules is what decisions need to know of the Scheduler that asks.
 type rules struct {
@@ -33,8 +34,8 @@ type gate struct {
 	slots      int
 }
 
-func newGate(task *Task, v View) *gate {
-	return &gate{
+func newGate(task *Task, v *View) gate {
+	return gate{
 		task: task, active: v.Active, oldest: v.OldestActive, waiting: v.Waiting, waiter: v.Waiter,
 		keyActive: v.KeyActive, keyOldest: v.KeyOldest, keyWaiting: v.KeyWaiting, slots: v.Slots,
 	}
@@ -181,27 +182,41 @@ func (r *rules) newRun(task *Task, trigger Trigger, at, now time.Time) Run {
 	}
 }
 
-// decideDue says what becomes of a task that Claim found due: first its pending runs, then its occurrences.
-func (r *rules) decideDue(v View) (Change, error) {
-	task, status := &v.Record.Task, v.Record.Status
-	g := newGate(task, v)
+// room is where a decision about what is due finds place for its answer, so that a claim of hundreds needs no memory for each.
+type room struct {
+	status Status
+	runs   [1]Run
+	at     [1]time.Time
+}
+
+// decideDue says what becomes of a task that Claim found due: first its pending runs, then its occurrences. The answer may lie in the room.
+func (r *rules) decideDue(v View, room *room) (Change, error) {
+	room.status = v.Record.Status
+	task, status := &v.Record.Task, &room.status
+	g := newGate(task, &v)
 	var c Change
-	for _, run := range v.Pending {
+	pending := slices.Clone(v.Pending)
+	for i := range pending {
+		run := &pending[i]
 		fresh := run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual)
-		if g.pass(r, &c, &run, v.Now, !fresh) == passDefer {
+		if g.pass(r, &c, run, v.Now, !fresh) == passDefer {
 			c.Deferred = true
 			return c, nil
 		}
 		if run.State == StateRunning && status.Skipping != (Skipping{}) {
 			status.Skipping = Skipping{}
-			c.Status = &status
+			c.Status = status
 		}
-		c.Update = append(c.Update, run)
+		if len(c.Update) == i {
+			c.Update = pending[: i+1 : i+1]
+		} else { // others were changed to make room
+			c.Update = append(c.Update, *run)
+		}
 	}
 	if status.NextRunAt.IsZero() || status.NextRunAt.After(v.Now) || !r.mayRun(task.Kind) {
 		return c, nil
 	}
-	if err := r.decideOccurrences(v, g, &status, &c); err != nil {
+	if err := r.decideOccurrences(&v, &g, room, &c); err != nil {
 		return Change{}, err
 	}
 	return c, nil
@@ -212,17 +227,21 @@ func (r *rules) decideDue(v View) (Change, error) {
 func (r *rules) mayRun(kind string) bool { return r.handles == nil || r.handles(kind) }
 
 // decideOccurrences handles the occurrence that a task owes, and all later ones that are due when it comes too late.
-func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) error {
+func (r *rules) decideOccurrences(v *View, g *gate, room *room, c *Change) error {
+	status := &room.status
 	task, first := g.task, status.NextRunAt
 	if task.Disabled || status.Paused {
 		status.NextRunAt, c.Status = time.Time{}, status
 		return nil
 	}
-	schedule := bind(task.Schedule, task.ID, status.Anchor)
 	late := func(t time.Time) bool { return v.Now.Sub(t) > task.misfireGrace() }
-	due := dueOccurrences{run: []time.Time{first}, last: first}
+	room.at[0] = first
+	due := dueOccurrences{run: room.at[:], last: first}
 	if late(first) {
-		due = findDue(schedule, task, status, v.Now)
+		due = findDue(bind(task.Schedule, task.ID, status.Anchor), task, status, v.Now)
+	}
+	if due.missed > 0 {
+		status.Skipping = Skipping{} // what is missed lies between the skips before and after
 	}
 	ran := false
 	if len(due.run) == 1 {
@@ -230,16 +249,18 @@ func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) er
 		if late(due.run[0]) {
 			trigger = TriggerCatchUp
 		}
-		run := r.newRun(task, trigger, due.run[0], v.Now)
-		switch g.pass(r, c, &run, v.Now, false) {
+		room.runs[0] = r.newRun(task, trigger, due.run[0], v.Now)
+		c.Insert = room.runs[:]
+		run := &c.Insert[0]
+		switch g.pass(r, c, run, v.Now, false) {
 		case passDefer:
-			c.Deferred = true
+			c.Insert, c.Deferred = nil, true
 			return nil
 		case passSkip, passFull:
-			r.addSkip(run, status, c)
+			c.Insert = nil
+			r.addSkip(*run, status, c)
 		default:
 			status.Skipping = Skipping{}
-			c.Insert = append(c.Insert, run)
 			ran = true
 		}
 	}
@@ -265,9 +286,9 @@ func (r *rules) decideOccurrences(v View, g *gate, status *Status, c *Change) er
 	c.Status = status
 	switch {
 	case status.Delay == 0:
-		next := nextOccurrence(schedule, due.last)
+		next := task.nextOccurrence(status.Anchor, due.last)
 		if !next.IsZero() && !next.After(due.last) {
-			return fmt.Errorf("schedule %q is not increasing: after %v it yields %v", schedule, due.last, next)
+			return fmt.Errorf("schedule %q is not increasing: after %v it yields %v", task.Schedule, due.last, next)
 		}
 		status.NextRunAt = next
 	case ran || g.busy():
@@ -333,299 +354,12 @@ func (r *rules) addSkip(run Run, status *Status, c *Change) {
 	c.Update = append(c.Update, run)
 }
 
-// registerMode says which call a registration comes from.
-type registerMode uint8
-
-const (
-	modeAdd registerMode = iota
-	modeEnsure
-	modeReschedule
-)
-
-// decideRegister says what Add, Ensure and Reschedule do with a valid definition. The answer is the immediate run's id, empty when
-// there is none.
-func (r *rules) decideRegister(v View, task Task, mode registerMode) (Change, error) {
-	old := v.Record
-	switch {
-	case old == nil && mode == modeReschedule:
-		return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, task.ID)
-	case old == nil && task.Revision != 0:
-		return Change{}, fmt.Errorf("%w: %q has no revision %d, it does not exist", ErrConflict, task.ID, task.Revision)
-	case old != nil && mode == modeAdd:
-		return Change{}, fmt.Errorf("%w: %q", ErrTaskExists, task.ID)
-	case old != nil && task.Revision != 0 && task.Revision != old.Task.Revision:
-		return Change{}, fmt.Errorf("%w: %q is at revision %d, not %d", ErrConflict, task.ID, old.Task.Revision, task.Revision)
-	case old != nil && mode == modeEnsure && old.Fault == "" && task.sameDefinition(old.Task):
-		return Change{}, nil
+// nextOccurrence is the task's next occurrence after an instant, for a registration with the given anchor.
+func (t *Task) nextOccurrence(anchor, after time.Time) time.Time {
+	if interval, ok := t.Schedule.(IntervalSchedule); ok { // most common, and needs no other Schedule to be made
+		return micros(interval.anchored(anchor).Next(after))
 	}
-	status := Status{}
-	task.Revision = 1
-	if old != nil {
-		task.Revision = old.Task.Revision + 1
-		status.Paused = old.Status.Paused
-		if _, interval := task.Schedule.(Interval); !interval {
-			status.LastOccurrence = old.Status.LastOccurrence
-		}
-	}
-	first := v.Now.Add(task.FirstDelay).Add(r.registerSpread(task.ID))
-	status.Anchor = first
-	c := Change{Task: &task, Status: &status}
-	reason := ReasonSuperseded
-	if task.Disabled {
-		reason = ReasonDisabled
-	}
-	g := newGate(&task, v)
-	c.Update = dropPending(v, g, reason)
-	if task.Disabled || status.Paused {
-		return c, nil
-	}
-	// A window or an exception that leaves the moment out holds for the default immediate run, not for one that was asked for.
-	immediate := task.runsAtOnce(r.register) && (task.OnRegister == RunImmediatelyOnRegister || admits(task.Schedule, first))
-	if err := owe(&task, &status, first, immediate || g.active > 0); err != nil {
-		return Change{}, err
-	}
-	if status.NextRunAt.IsZero() && status.Delay == 0 && !immediate {
-		return Change{}, &TaskError{task.ID, []FieldError{{
-			"Schedule", fmt.Sprintf("%q yields no occurrence after %s", clip(task.Schedule.String(), 128), first.Format(time.RFC3339)),
-		}}}
-	}
-	if immediate {
-		run := r.newRun(&task, TriggerRegister, first, v.Now)
-		run.State, run.DueAt = StatePending, first
-		if !first.After(v.Now) {
-			g.pass(r, &c, &run, v.Now, false)
-		}
-		c.Insert = append(c.Insert, run)
-	}
-	return c, nil
-}
-
-// owe sets what an enabled task owes next, counted from the given instant. With busy, a run exists whose end sets the next
-// occurrence of a fixed delay.
-func owe(task *Task, status *Status, from time.Time, busy bool) error {
-	status.Delay = task.delay()
-	if status.Delay > 0 {
-		status.NextRunAt = time.Time{}
-		if !busy {
-			status.NextRunAt = from.Add(status.Delay)
-		}
-		return nil
-	}
-	if status.LastOccurrence.After(from) {
-		from = status.LastOccurrence // the clock went back: what has a ledger fact is not owed again
-	}
-	status.NextRunAt = nextOccurrence(bind(task.Schedule, task.ID, status.Anchor), from)
-	if !status.NextRunAt.IsZero() && !status.NextRunAt.After(from) {
-		return fmt.Errorf("punctual: schedule %q of task %q is not increasing: after %v it yields %v", task.Schedule, task.ID, from, status.NextRunAt)
-	}
-	return nil
-}
-
-// registerSpread is the task's fixed share of the register spread.
-func (r *rules) registerSpread(taskID string) time.Duration {
-	if r.spread <= 0 {
-		return 0
-	}
-	return micro(time.Duration(hashFraction(taskID, 0) * float64(r.spread)))
-}
-
-// dropPending ends the pending runs that a newer registration, a pause or a removal overtakes. Those that never began are skipped,
-// those that wait for another attempt end with their last error. What people asked for by hand stays, and whatever of it waits
-// for the gate is looked at anew, since the gate may have changed.
-func dropPending(v View, g *gate, reason string) []Run {
-	var updates []Run
-	for _, run := range v.Pending {
-		waits, forKey := run.DueAt.IsZero(), run.WaitsForKey
-		switch {
-		case run.Trigger == TriggerManual && reason != ReasonRemoved:
-			if !waits {
-				continue
-			}
-			run.DueAt, run.WaitsForKey = v.Now, false
-		case run.Attempt == 0:
-			endRun(&run, StateSkipped, reason, v.Now)
-		default:
-			endRun(&run, StateFailed, reason, v.Now)
-		}
-		switch {
-		case waits && forKey:
-			g.keyWaiting--
-		case waits:
-			g.waiting--
-		}
-		updates = append(updates, run)
-	}
-	if g.waiting == 0 {
-		g.waiter = nil
-	}
-	return updates
-}
-
-// decidePause stops what a task owes.
-func (r *rules) decidePause(v View) (Change, error) {
-	if v.Record.Status.Paused {
-		return Change{}, nil
-	}
-	status := v.Record.Status
-	status.Paused, status.NextRunAt, status.Delay = true, time.Time{}, 0
-	return Change{Status: &status, Update: dropPending(v, newGate(&v.Record.Task, v), ReasonPaused)}, nil
-}
-
-// decideResume makes the next occurrence after now the one that is owed.
-func (r *rules) decideResume(v View) (Change, error) {
-	if !v.Record.Status.Paused {
-		return Change{}, nil
-	}
-	task, status := &v.Record.Task, v.Record.Status
-	status.Paused = false
-	if !task.Disabled {
-		if err := owe(task, &status, v.Now, v.Active > 0); err != nil {
-			return Change{}, err
-		}
-	}
-	return Change{Status: &status}, nil
-}
-
-// decideRunNow makes a manual run.
-func (r *rules) decideRunNow(v View) (Change, error) {
-	run := r.newRun(&v.Record.Task, TriggerManual, v.Now, v.Now)
-	run.DueAt = v.Now
-	var c Change
-	newGate(&v.Record.Task, v).pass(r, &c, &run, v.Now, false)
-	c.Insert = []Run{run}
-	return c, nil
-}
-
-// decideBackfill makes a run of each occurrence in [from, to) that is past and was not executed. An occurrence that the task owes is left to
-// Claim, which will say what becomes of it.
-func (r *rules) decideBackfill(v View, from, to time.Time, executed map[time.Time]bool) (Change, error) {
-	task, status := &v.Record.Task, v.Record.Status
-	if task.delay() > 0 {
-		return Change{}, fmt.Errorf("%w: %q has a fixed delay, whose occurrences follow from its runs", ErrInvalidQuery, task.ID)
-	}
-	for _, bound := range []time.Time{v.Now, status.NextRunAt} {
-		if !bound.IsZero() && bound.Before(to) {
-			to = bound
-		}
-	}
-	const tick = time.Microsecond
-	schedule := bind(task.Schedule, task.ID, status.Anchor)
-	from, to = from.Add(-tick), to.Add(-tick)
-	if !from.Before(to) {
-		return Change{}, nil
-	}
-	if n := countOccurrences(schedule, from, to); n > MaxBackfill {
-		return Change{}, fmt.Errorf("%w: the range has %d occurrences, and one call covers at most %d", ErrInvalidQuery, n, MaxBackfill)
-	}
-	var c Change
-	for at := nextOccurrence(schedule, from); !at.IsZero() && !at.After(to); at = nextOccurrence(schedule, at) {
-		if executed[at] {
-			continue
-		}
-		run := r.newRun(task, TriggerBackfill, at, v.Now)
-		run.State, run.DueAt = StatePending, v.Now
-		c.Insert = append(c.Insert, run)
-	}
-	return c, nil
-}
-
-// decideRemove deletes a task.
-func (r *rules) decideRemove(v View, keepHistory bool) (Change, error) {
-	c := Change{Remove: true, KeepHistory: keepHistory}
-	if keepHistory {
-		c.Update = dropPending(v, newGate(&v.Record.Task, v), ReasonRemoved)
-	}
-	return c, nil
-}
-
-// decideCancel ends a pending run and orders the end of a running one.
-func (r *rules) decideCancel(v View) (Change, error) {
-	run := *v.Run
-	switch {
-	case run.State.Final():
-		return Change{}, fmt.Errorf("%w: %s is %v", ErrRunFinished, run.ID, run.State)
-	case run.State == StateRunning:
-		return Change{Cancel: []CancelOrder{{RunID: run.ID, Reason: ReasonCanceled}}}, nil
-	}
-	endRun(&run, StateCanceled, ReasonCanceled, v.Now)
-	c := Change{Update: []Run{run}}
-	waits := 0
-	for _, other := range v.Pending {
-		if other.ID == run.ID || !other.DueAt.IsZero() {
-			continue
-		}
-		if other.WaitsForKey {
-			waits++
-			continue
-		}
-		// The cancelled run may have been the one that the gate had let through: the next in line is looked at.
-		other.DueAt = v.Now
-		c.Update = append(c.Update, other)
-		waits++
-		break
-	}
-	if v.Record != nil {
-		status := v.Record.Status
-		if status.Delay > 0 && status.NextRunAt.IsZero() && v.Active == 0 && waits == 0 {
-			status.NextRunAt = v.Now.Add(status.Delay)
-			c.Status = &status
-		}
-	}
-	return c, nil
-}
-
-// outcome is what came of one attempt.
-type outcome struct {
-	result   Result
-	err      error
-	cause    error  // why the attempt's context was cancelled; nil when it was not
-	stack    string // of a panic
-	started  time.Time
-	finished time.Time
-}
-
-// decideFinish says how an attempt ends: for good, or with another one to come.
-func decideFinish(run Run, retry Retry, o outcome) Finish {
-	f := Finish{
-		RunID: run.ID, TaskID: run.TaskID, Attempt: run.Attempt, StartedAt: o.started, FinishedAt: o.finished,
-		Result: o.result, Stack: o.stack, State: StateSucceeded,
-	}
-	if o.err == nil {
-		return f
-	}
-	f.State, f.Error = StateFailed, errorText(o.err)
-	switch {
-	case errors.Is(o.cause, ErrCanceled):
-		f.State, f.Reason = StateCanceled, ReasonCanceled
-		return f
-	case errors.Is(o.cause, ErrReplaced):
-		f.State, f.Reason = StateCanceled, ReasonReplaced
-		return f
-	case errors.Is(o.cause, ErrShutdown):
-		f.State, f.Reason = StateCanceled, ReasonShutdown
-		return f
-	case errors.Is(o.cause, ErrLeaseLost):
-		f.Reason = ReasonLeaseLost
-		if run.AtMostOnce {
-			f.State = StateLost
-		} else {
-			f.State, f.RetryAt = StatePending, o.finished
-		}
-		return f
-	case o.stack != "":
-		f.Reason = ReasonPanic
-	case errors.Is(o.cause, ErrTimeout):
-		f.Reason = ReasonTimeout
-	}
-	if run.Attempt >= retry.MaxAttempts || IsPermanent(o.err) {
-		return f
-	}
-	wait, ok := RetryAfterOf(o.err)
-	if !ok {
-		wait = retry.wait(run.ID, run.Attempt)
-	}
-	f.State, f.RetryAt = StatePending, micros(o.finished.Add(wait))
-	return f
+	return nextOccurrence(bind(t.Schedule, t.ID, anchor), after)
 }
 
 // nextOccurrence asks a schedule for its next occurrence in the microseconds that stores keep.

@@ -120,7 +120,7 @@ func TestWhatBecomesOfAnOccurrence(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := dueView(t0.Add(test.now), test.change)
-			c, err := testRules().decideDue(v)
+			c, err := testRules().decideDue(v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, test.inserted, rows(c.Insert))
 			assert.Equal(t, test.deferred, c.Deferred)
@@ -152,7 +152,7 @@ func TestClockJumpOfAnHourIsOneRunAndOneMissedRow(t *testing.T) {
 		task.Schedule = Every(5 * time.Second)
 		v.Record.Status.NextRunAt = t0.Add(5 * time.Second)
 	})
-	c, err := testRules().decideDue(v)
+	c, err := testRules().decideDue(v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1h0m0s running", "schedule +5s missed until +59m55s count 719 misfire"}, rows(c.Insert))
 	assert.Equal(t, t0.Add(time.Hour+5*time.Second), c.Status.NextRunAt)
@@ -161,7 +161,7 @@ func TestClockJumpOfAnHourIsOneRunAndOneMissedRow(t *testing.T) {
 func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	r := testRules()
 	v := dueView(t0.Add(time.Minute), func(_ *Task, v *View) { v.Active, v.OldestActive = 1, "busy" })
-	c, err := r.decideDue(v)
+	c, err := r.decideDue(v, new(room))
 	require.NoError(t, err)
 	require.Len(t, c.Insert, 1)
 	first := c.Insert[0].ID
@@ -169,7 +169,7 @@ func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	for i := 2; i <= 4; i++ {
 		v.Now = t0.Add(time.Duration(i) * time.Minute)
 		v.Record.Status = *c.Status
-		c, err = r.decideDue(v)
+		c, err = r.decideDue(v, new(room))
 		require.NoError(t, err)
 		require.Empty(t, c.Insert)
 		require.Len(t, c.Update, 1)
@@ -179,12 +179,12 @@ func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	}
 
 	v.Now, v.Record.Status, v.OldestActive = t0.Add(5*time.Minute), *c.Status, "another"
-	c, err = r.decideDue(v)
+	c, err = r.decideDue(v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +5m0s skipped overlap by another"}, rows(c.Insert), "another run in the way opens another row")
 
 	v.Now, v.Record.Status, v.Active, v.OldestActive = t0.Add(6*time.Minute), *c.Status, 0, ""
-	c, err = r.decideDue(v)
+	c, err = r.decideDue(v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +6m0s running"}, rows(c.Insert))
 	assert.Zero(t, c.Status.Skipping, "a start closes the row")
@@ -218,8 +218,9 @@ func TestWhatBecomesOfAPendingRun(t *testing.T) {
 					v.OldestActive = "busy"
 				}
 			})
-			c, err := testRules().decideDue(v)
+			c, err := testRules().decideDue(v, new(room))
 			require.NoError(t, err)
+			assert.Equal(t, []Run{test.run}, v.Pending, "a decision changes nothing of what it was shown")
 			assert.Equal(t, []string{test.want}, rows(c.Update))
 			if c.Update[0].State == StateRunning {
 				assert.Equal(t, test.run.Attempt+1, c.Update[0].Attempt)
@@ -252,7 +253,7 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 					v.Waiting = 1
 				}
 			})
-			c, err := testRules().decideDue(v)
+			c, err := testRules().decideDue(v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, []string{"schedule +1m0s pending waits"}, rows(c.Insert))
 			assert.Equal(t, test.want, rows(c.Update))
@@ -263,7 +264,7 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 		task.Overlap, v.Active, v.OldestActive = OverlapReplace, 1, "newer"
 		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerSchedule, Attempt: 1, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
 	})
-	c, err := testRules().decideDue(v)
+	c, err := testRules().decideDue(v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update), "a retry does not replace what came after it")
 	assert.Empty(t, c.Cancel)
@@ -273,7 +274,7 @@ func TestAStartedPendingRunStandsInTheWayOfTheOccurrenceBehindIt(t *testing.T) {
 	v := dueView(t0.Add(time.Minute), func(_ *Task, v *View) {
 		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerRegister, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
 	})
-	c, err := testRules().decideDue(v)
+	c, err := testRules().decideDue(v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"register +0s running"}, rows(c.Update))
 	assert.Equal(t, []string{"schedule +1m0s skipped overlap by p"}, rows(c.Insert))
@@ -329,7 +330,7 @@ func TestWhatARegistrationDoes(t *testing.T) {
 			if test.rules != nil {
 				test.rules(r)
 			}
-			c, err := r.decideRegister(v, test.task, test.mode)
+			c, err := r.decideRegister(v, &test.task, test.mode, new(registerRoom))
 			if test.err != nil {
 				require.ErrorIs(t, err, test.err)
 				assert.Equal(t, Change{}, c)
@@ -365,13 +366,73 @@ func TestARegistrationOvertakesWhatHasNotBegun(t *testing.T) {
 		}
 		v.Waiting = 1
 	})
-	c, err := testRules().decideRegister(v, Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule)
+	c, err := testRules().decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"register +0s skipped superseded", "schedule +0s failed superseded", "manual +0s pending",
 	}, rows(c.Update), "what was asked for by hand stays")
 	assert.Equal(t, "boom", c.Update[1].Error)
 	assert.Equal(t, t0, c.Update[2].DueAt, "what waited for the gate is looked at anew")
+
+	v.Active, v.OldestActive = 1, "busy"
+	c, err = testRules().decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour), Overlap: OverlapReplace}, modeReschedule, new(registerRoom))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"register +0s pending waits"}, rows(c.Insert))
+	assert.Equal(t, []string{
+		"register +0s skipped superseded", "schedule +0s failed superseded", "manual +0s skipped replaced by new1", "manual +0s skipped replaced by new1",
+	}, rows(c.Update), "of the runs that replace the busy one, only the newest should begin")
+	assert.Equal(t, []CancelOrder{{RunID: "busy", Reason: ReasonReplaced, BlockedBy: "new1"}}, c.Cancel)
+}
+
+// What was due before anybody claimed it is accounted for by whoever overtakes it.
+func TestAnEditAccountsForWhatWasDueBeforeIt(t *testing.T) {
+	r := testRules()
+	late := func(change func(*Task, *View)) View { return dueView(t0.Add(3*time.Minute+30*time.Second), change) }
+	tests := []struct {
+		name string
+		view View
+		want []string
+		last time.Duration
+	}{
+		{"one occurrence", dueView(t0.Add(time.Minute), nil), []string{"schedule +1m0s skipped why"}, time.Minute},
+		{"several are one row", late(nil), []string{"schedule +1m0s skipped until +3m0s count 3 why"}, 3 * time.Minute},
+		{"a fixed delay owes one", late(func(t *Task, v *View) {
+			t.Schedule, v.Record.Status.Delay = Every(time.Minute).AfterCompletion(), time.Minute
+		}), []string{"schedule +1m0s skipped why"}, time.Minute},
+		{"nothing due", dueView(t0.Add(59*time.Second), nil), nil, 0},
+		{"paused", late(func(_ *Task, v *View) { v.Record.Status.Paused = true }), nil, 0},
+		{"disabled", late(func(t *Task, _ *View) { t.Disabled = true }), nil, 0},
+		{"set aside", late(func(_ *Task, v *View) { v.Record.Fault = "broken" }), nil, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var status Status
+			assert.Equal(t, test.want, rows(r.overdue(test.view, &status, "why")))
+			if test.last == 0 {
+				assert.Zero(t, status.LastOccurrence)
+			} else {
+				assert.Equal(t, t0.Add(test.last), status.LastOccurrence)
+			}
+		})
+	}
+
+	v := late(nil)
+	c, err := r.decidePause(v)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 paused"}, rows(c.Insert))
+	assert.Equal(t, t0.Add(3*time.Minute), c.Status.LastOccurrence)
+	c, err = r.decideRemove(v, true)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 removed"}, rows(c.Insert))
+	c, err = r.decideRemove(v, false)
+	require.NoError(t, err)
+	assert.Empty(t, c.Insert, "the history goes, too")
+	c, err = r.decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 superseded", "register +3m30s running"}, rows(c.Insert))
+	c, err = r.decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour), Disabled: true}, modeReschedule, new(registerRoom))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 disabled"}, rows(c.Insert))
 }
 
 func TestPauseAndResume(t *testing.T) {
@@ -449,6 +510,8 @@ func TestHowAnAttemptEnds(t *testing.T) {
 		{name: "last failure", attempt: 3, retry: thrice, o: outcome{err: boom}, state: StateFailed},
 		{name: "permanent", attempt: 1, retry: thrice, o: outcome{err: fmt.Errorf("call: %w", Permanent(boom))}, state: StateFailed},
 		{name: "the server said when", attempt: 1, retry: thrice, o: outcome{err: RetryAfter(boom, time.Minute)}, state: StatePending, wait: time.Minute},
+		{name: "nothing to do", attempt: 1, retry: thrice, o: outcome{err: fmt.Errorf("call: %w", Skip("budget"))}, state: StateSkipped, reason: "budget"},
+		{name: "canceled before it said that there is nothing to do", attempt: 1, o: outcome{err: errors.Join(boom, Skip("budget")), cause: ErrCanceled}, state: StateCanceled, reason: ReasonCanceled},
 		{name: "panic", attempt: 1, o: outcome{err: boom, stack: "main.go:1"}, state: StateFailed, reason: ReasonPanic},
 		{name: "timeout", attempt: 1, o: outcome{err: boom, cause: ErrTimeout}, state: StateFailed, reason: ReasonTimeout},
 		{name: "timeout, retried", attempt: 1, retry: thrice, o: outcome{err: boom, cause: ErrTimeout}, state: StatePending, reason: ReasonTimeout, wait: time.Second},
@@ -461,13 +524,13 @@ func TestHowAnAttemptEnds(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.o.finished = t0
-			f := decideFinish(Run{ID: "r", Attempt: test.attempt, AtMostOnce: test.once}, test.retry, test.o)
+			f := decideFinish(&Run{ID: "r", Attempt: test.attempt, AtMostOnce: test.once}, test.retry, &test.o)
 			assert.Equal(t, test.state, f.State)
 			assert.Equal(t, test.reason, f.Reason)
 			if test.state == StatePending {
 				assert.Equal(t, t0.Add(test.wait), f.RetryAt)
 			}
-			if test.o.err != nil {
+			if test.o.err != nil && test.state != StateSkipped {
 				assert.Contains(t, f.Error, "boom")
 			}
 		})
@@ -502,7 +565,8 @@ func TestOnlyLegalTransitions(t *testing.T) {
 		}
 	}
 	assert.True(t, StateRunning.CanBecome(StatePending))
-	assert.False(t, StateRunning.CanBecome(StateSkipped))
+	assert.True(t, StateRunning.CanBecome(StateSkipped), "an executor says Skip")
+	assert.False(t, StateRunning.CanBecome(StateMissed))
 }
 
 func TestTaskRoundTripsThroughJSON(t *testing.T) {

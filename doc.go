@@ -53,5 +53,6 @@
 // The life of a Scheduler: [New], [Scheduler.Start], [Scheduler.Shutdown]. Tasks: [Scheduler.Add], [Scheduler.Ensure],
 // [Scheduler.Reschedule], [Scheduler.Remove], [Scheduler.Pause], [Scheduler.RunNow]. The ledger: [Scheduler.Runs]. Several kinds
 // of tasks: [Mux] and [Handle]. Errors that end or delay retries: [Permanent] and [RetryAfter]. The stores are packages of
-// their own, store/memory and store/sqlite; another one can be written against [Store] and proves itself with store/storetest.
+// their own: store/memory, store/sqlite, store/postgres and store/mysql. Another one can be written against [Store] and proves itself with
+// store/storetest. Package punctualtest is for the tests of hosts, package web a dashboard.
 package punctual

@@ -6,13 +6,9 @@ import (
 	"maps"
 	"sync"
 	"time"
-
-	"github.com/benbjohnson/clock"
 )
 
 const (
-	// maxSleep bounds every wait of the loop: the wall clock can jump and a laptop can sleep, so a long wait is judged again.
-	maxSleep = 30 * time.Second
 	// claimBatch bounds how many runs one claim starts, so that one transaction stays short.
 	claimBatch = 500
 	// lockedWait is the pause after a claim that found something due but could take nothing, since others hold it.
@@ -47,9 +43,12 @@ type Scheduler struct {
 	kinds    KindLister // nil when the executor takes all kinds
 	ids      *idSource
 	finisher finisher
+	rules    rules     // without session
+	claiming *claiming // the loop's alone
 
 	wake      chan struct{} // capacity 1: the loop should look again
 	beatNow   chan struct{} // capacity 1: the beat should not wait for its time
+	keepNow   chan struct{} // capacity 1: nor should housekeeping
 	stopping  chan struct{} // closed when draining begins
 	landed    chan struct{} // closed when draining and nothing is in flight any more
 	abandoned chan struct{} // closed when nobody waits for results any more
@@ -63,14 +62,15 @@ type Scheduler struct {
 	detach   func() bool             // forgets the Start context
 	watch    context.Context         // ends when draining begins
 	endWatch context.CancelFunc      // of watch
-	flights  map[attemptKey]*flight  // attempts that this instance has started and not yet stored
+	flights  flights                 // attempts that this instance has started and not yet stored
 	busy     int                     // attempts that are in host code or about to be
 	ops      map[uint64]struct{}     // store calls under way that may start runs
 	opSeq    uint64
 	reserve  int                   // slots held for those calls
 	limits   map[string]*kindLimit // by kind; the map itself never changes
-	offset   time.Duration         // how far the store's clock was ahead of this instance's at the last beat
-	loop     loopState             // what the loop waits for
+	told     storeClock
+	loop     loopState     // what the loop waits for
+	rests    [helpers]rest // what the helpers wait for
 	session  sessionState
 	faults   map[string]string // tasks that this instance set aside, with the reason
 	failing  storeFailure
@@ -81,6 +81,7 @@ type Scheduler struct {
 // loopState is what the loop waits for, on this instance's clock.
 type loopState struct {
 	parked  bool
+	poked   bool      // asked to look again, and has not begun to
 	starved bool      // parked for want of a free slot
 	next    time.Time // next known due time; zero when none
 	until   time.Time // when the loop looks again by itself
@@ -97,9 +98,9 @@ type storeFailure struct {
 func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s := &Scheduler{
 		config: c, store: store, executor: executor, ids: newIDSource(),
-		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), stopping: make(chan struct{}),
+		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), stopping: make(chan struct{}),
 		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
-		flights: make(map[attemptKey]*flight), ops: make(map[uint64]struct{}), faults: make(map[string]string),
+		claiming: new(claiming), ops: make(map[uint64]struct{}), faults: make(map[string]string),
 		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
 	}
 	for kind, limit := range c.kindLimits {
@@ -110,6 +111,7 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s.watcher, _ = store.(Watcher)
 	s.kinds, _ = executor.(KindLister)
 	s.finisher.wake = make(chan struct{}, 1)
+	s.rules = rules{instance: s.instance, register: s.config.register, spread: s.spread, handles: s.handles, newID: s.ids.next}
 	return s
 }
 
@@ -128,8 +130,11 @@ func (s *Scheduler) now() time.Time {
 	return now.Add(-time.Duration(now.Nanosecond() % 1000))
 }
 
-func (s *Scheduler) rules(session string) *rules {
-	return &rules{instance: s.instance, session: session, register: s.config.register, spread: s.spread, handles: s.handles, newID: s.ids.next}
+// rulesFor returns what decisions have to know in a call under the given session.
+func (s *Scheduler) rulesFor(session string) rules {
+	r := s.rules
+	r.session = session
+	return r
 }
 
 // run is the loop.
@@ -149,7 +154,7 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		sent := s.now()
 		op, ok := s.beginClaim()
 		if !ok {
-			return sent.Add(maxSleep)
+			return sent.Add(s.maxSleep)
 		}
 		reply, err := s.claim(op)
 		if err != nil {
@@ -159,10 +164,10 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		backoff.reset()
 		s.storeWorks()
 		if reply.NextDue.IsZero() {
-			return s.known(time.Time{}, sent.Add(maxSleep))
+			return s.known(time.Time{}, sent.Add(s.maxSleep))
 		}
 		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
-			return s.known(sent.Add(wait), sent.Add(min(wait, maxSleep)))
+			return s.known(sent.Add(wait), sent.Add(min(wait, s.maxSleep)))
 		}
 		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 {
 			return s.known(sent, sent.Add(lockedWait))
@@ -172,44 +177,101 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 
 // claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
-	var started []string
+	var started []string // kinds
 	defer func() { s.endOp(op, started) }()
-	rules := s.rules(op.session)
-	type decided struct {
-		change Change
-		task   Task
+	rules, made := s.rulesFor(op.session), s.claiming
+	req := ClaimRequest{
+		Now: s.storeNow(), Session: op.session, Limit: op.slots, KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
+		Decide: func(v View) (Change, error) {
+			d := made.decision(v.Record)
+			var err error
+			d.change, err = rules.decideDue(v, &d.room)
+			return d.change, err
+		},
 	}
-	seen := make(map[string]decided)
-	req := ClaimRequest{Now: s.storeNow(), Session: op.session, Limit: op.slots, KindLimits: maps.Clone(op.kinds), Decide: func(v View) (Change, error) {
-		c, err := rules.decideDue(v)
-		if err == nil {
-			seen[v.Record.Task.ID] = decided{c, v.Record.Task}
-		}
-		return c, err
-	}}
 	if s.kinds != nil {
 		req.Kinds = s.kinds.Kinds()
 	}
-	reply, err := storeCall(s.engineContext(), s, func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
+	sent := s.clock.Now()
+	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
 	if err != nil {
+		s.claiming = new(claiming) // who gave the call up may still be at it
 		return reply, err
 	}
+	defer made.clear()
+	made.started = reply.Started
+	s.storeTold(sent, reply.Now)
 	for _, fault := range reply.SetAside {
-		delete(seen, fault.TaskID)
+		made.forget(fault.TaskID)
 		s.setAside(fault)
 	}
-	for _, d := range seen {
-		s.announce(&d.change)
+	for i := range made.decisions {
+		s.announce(&made.decisions[i].change)
 	}
-	for _, run := range reply.Started {
-		d := seen[run.TaskID]
-		s.dispatch(run, &d.task)
-		started = append(started, run.Kind)
+	for i := range reply.Started {
+		run := &reply.Started[i]
+		made.flights = append(made.flights, s.newFlight(&op, run, made.of(run.TaskID).conduct))
+		if op.kinds != nil {
+			started = append(started, run.Kind)
+		}
 	}
-	for _, d := range seen {
-		s.carryOut(d.change.Cancel)
+	s.dispatch(made.flights...)
+	for i := range made.decisions {
+		s.carryOut(made.decisions[i].change.Cancel)
 	}
 	return reply, nil
+}
+
+// claiming is what the claim under way has decided, and room for it that the next claim uses again. Only the loop has it.
+type claiming struct {
+	decisions []decision
+	number    map[string]int // of a task's decision
+	started   []Run
+	flights   []*flight
+}
+
+// decision is what one claim last decided about a task.
+type decision struct {
+	change  Change
+	conduct conduct
+	room    room
+}
+
+// decision returns the place for what is decided about a task: the one that it has already when it is decided again.
+func (c *claiming) decision(record *Record) *decision {
+	id := record.Task.ID
+	n, again := c.number[id]
+	if !again {
+		if c.number == nil {
+			c.number = make(map[string]int)
+		}
+		n = len(c.decisions)
+		c.number[id] = n
+		c.decisions = append(c.decisions, decision{conduct: record.Task.conduct()})
+	}
+	d := &c.decisions[n]
+	if again {
+		*d = decision{conduct: record.Task.conduct()}
+	}
+	return d
+}
+
+func (c *claiming) of(taskID string) *decision { return &c.decisions[c.number[taskID]] }
+
+// forget drops what was decided about a task that was set aside.
+func (c *claiming) forget(taskID string) {
+	if n, ok := c.number[taskID]; ok {
+		c.decisions[n] = decision{}
+	}
+}
+
+// clear keeps the room and nothing that it held.
+func (c *claiming) clear() {
+	clear(c.decisions)
+	clear(c.started)
+	clear(c.flights)
+	clear(c.number)
+	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
 }
 
 func (s *Scheduler) setAside(fault Fault) {
@@ -217,7 +279,7 @@ func (s *Scheduler) setAside(fault Fault) {
 	s.faults[fault.TaskID] = errorText(fault.Err)
 	s.mu.Unlock()
 	s.log(s.engineContext(), slog.LevelError, "task set aside until it is rescheduled", taskAttr(fault.TaskID), errorAttr(fault.Err))
-	s.emit(EventSetAside, fault.TaskID, Run{}, fault.Err)
+	s.emit(EventSetAside, fault.TaskID, nil, fault.Err)
 }
 
 // known records the next due time that a claim has told, and returns when to look again: at the given time, or when the rate of a kind
@@ -232,16 +294,22 @@ func (s *Scheduler) known(next, until time.Time) time.Time {
 	return until
 }
 
-// park sleeps until the given time or until somebody wakes the loop; false means that the loop should end.
+// park sleeps until the given time or until somebody wakes the loop; false means that the loop should end. It counts as parked when its
+// timer has been made, so that whoever moves the clock from timer to timer finds it.
 func (s *Scheduler) park(until time.Time) bool {
 	s.mu.Lock()
-	if hint := s.loop.hint; !hint.IsZero() {
-		if s.loop.next.IsZero() || hint.Before(s.loop.next) {
-			s.loop.next = hint
-		}
-		if hint.Before(until) && !s.loop.starved {
-			until = hint
-		}
+	until = s.foldHintLocked(until)
+	s.mu.Unlock()
+	wait := until.Sub(s.clock.Now())
+	if wait <= 0 {
+		return !s.isStopping()
+	}
+	timer := s.clock.Timer(wait)
+	defer timer.Stop()
+	s.mu.Lock()
+	if s.foldHintLocked(until) != until || !s.clock.Now().Before(until) {
+		s.mu.Unlock()
+		return true // something came, or the clock moved past, while the timer was being made
 	}
 	s.loop.parked, s.loop.until = true, until
 	s.notifyLocked()
@@ -251,20 +319,6 @@ func (s *Scheduler) park(until time.Time) bool {
 		s.loop.parked = false
 		s.mu.Unlock()
 	}()
-	wait := until.Sub(s.clock.Now())
-	if wait <= 0 {
-		select {
-		case <-s.stopping:
-			return false
-		default:
-			return true
-		}
-	}
-	timer := s.clock.Timer(wait)
-	defer timer.Stop()
-	if !s.clock.Now().Before(until) {
-		return true // the clock moved past while the timer was being made
-	}
 	select {
 	case <-timer.C:
 	case <-s.wake:
@@ -274,8 +328,30 @@ func (s *Scheduler) park(until time.Time) bool {
 	return true
 }
 
+// foldHintLocked returns the given time, or that of a due time that was reported meanwhile if it is sooner and there is a slot for it.
+func (s *Scheduler) foldHintLocked(until time.Time) time.Time {
+	hint := s.loop.hint
+	if hint.IsZero() {
+		return until
+	}
+	if s.loop.next.IsZero() || hint.Before(s.loop.next) {
+		s.loop.next = hint
+	}
+	if hint.Before(until) && !s.loop.starved {
+		return hint
+	}
+	return until
+}
+
 // poke makes the loop look again.
 func (s *Scheduler) poke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pokeLocked()
+}
+
+func (s *Scheduler) pokeLocked() {
+	s.loop.poked = true
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -293,16 +369,16 @@ func (s *Scheduler) noteDue(due, now time.Time) {
 	if s.loop.hint.IsZero() || local.Before(s.loop.hint) {
 		s.loop.hint = local
 	}
-	sooner := s.loop.parked && !s.loop.starved && local.Before(s.loop.until)
-	s.mu.Unlock()
-	if sooner {
-		s.poke()
+	if s.loop.parked && !s.loop.starved && local.Before(s.loop.until) {
+		s.pokeLocked()
 	}
+	s.mu.Unlock()
 }
 
 // op is one store call that may start runs: it holds slots for them, and the session they will belong to.
 type op struct {
 	seq     uint64
+	base    context.Context // of what it starts
 	session string
 	slots   int
 	kinds   map[string]int // starts held of kinds that have a limit of their own
@@ -328,8 +404,13 @@ func (s *Scheduler) beginOp(mayStart bool) (op, error) {
 func (s *Scheduler) beginClaim() (op, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.foldHintLocked(time.Time{}) // what cannot be claimed now is still known to be due
 	s.loop.hint = time.Time{}
-	s.loop.starved = false
+	s.loop.starved, s.loop.poked = false, false
+	select {
+	case <-s.wake: // this is the look that was asked for
+	default:
+	}
 	if s.phase != phaseRunning || !s.leaseHeldLocked() {
 		s.loop.blind = true
 		return op{}, false
@@ -350,7 +431,7 @@ func (s *Scheduler) openOpLocked(slots int) op {
 	s.opSeq++
 	s.ops[s.opSeq] = struct{}{}
 	s.reserve += slots
-	return op{seq: s.opSeq, session: s.session.id, slots: slots}
+	return op{seq: s.opSeq, base: s.base, session: s.session.id, slots: slots}
 }
 
 // endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
@@ -359,17 +440,16 @@ func (s *Scheduler) endOp(o op, started []string) {
 	delete(s.ops, o.seq)
 	s.reserve -= o.slots
 	s.returnKindsLocked(o, started)
-	hungry := s.loop.starved && len(started) < o.slots
+	if s.loop.starved && s.freeLocked() > 0 {
+		s.pokeLocked() // the call has not used its slot, or what it started has ended already
+	}
 	s.notifyLocked()
 	s.mu.Unlock()
-	if hungry {
-		s.poke()
-	}
 }
 
 // notifyLocked tells whoever waits that something changed, and notices the end of a drain.
 func (s *Scheduler) notifyLocked() {
-	if s.phase == phaseDraining && len(s.flights) == 0 && len(s.ops) == 0 {
+	if s.phase == phaseDraining && s.flights.count == 0 && len(s.ops) == 0 {
 		s.phase = phaseClosed
 		close(s.landed)
 	}
@@ -379,52 +459,11 @@ func (s *Scheduler) notifyLocked() {
 	}
 }
 
-// await blocks until ready says true, which is asked under the lock at each change, or until ctx is done.
-func (s *Scheduler) await(ctx context.Context, ready func() bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !ready() {
-		s.waiters++
-		changed := s.changed
-		s.mu.Unlock()
-		var err error
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		}
-		s.mu.Lock()
-		s.waiters--
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // engineContext is the context of the engine's own store calls: it has the values of the Start context.
 func (s *Scheduler) engineContext() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls
-}
-
-// storeCall makes one call to the store with a deadline on the Scheduler's clock.
-func storeCall[T any](ctx context.Context, s *Scheduler, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := withTimeout(ctx, s.clock, s.storeTimeout, errStoreTimeout)
-	defer cancel()
-	return call(ctx)
-}
-
-// withTimeout is context.WithTimeoutCause on an injected clock. The context has no deadline that code could read, since the clock
-// may not be the wall's.
-func withTimeout(ctx context.Context, c clock.Clock, d time.Duration, cause error) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := c.AfterFunc(d, func() { cancel(cause) })
-	return ctx, func() {
-		timer.Stop()
-		cancel(context.Canceled)
-	}
 }
 
 // backoff yields growing waits between tries of something that fails.

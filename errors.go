@@ -109,6 +109,28 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
+type skipError struct{ reason string }
+
+func (e *skipError) Error() string { return "skipped: " + e.reason }
+
+// Skip is an executor's word that it did no work and that the run is to end as skipped, with the reason in a word or two: a budget is used
+// up, there is nothing to do. No retry follows. The reason becomes Run.Reason, cut to 64 bytes; an empty one reads "executor".
+func Skip(reason string) error {
+	if reason == "" {
+		reason = "executor"
+	}
+	return &skipError{strings.ToValidUTF8(clip(reason, 64), "\uFFFD")}
+}
+
+// SkipOf returns the reason of an error that is or wraps one made by Skip.
+func SkipOf(err error) (string, bool) {
+	var s *skipError
+	if errors.As(err, &s) {
+		return s.reason, true
+	}
+	return "", false
+}
+
 type retryAfterError struct {
 	err  error
 	wait time.Duration

@@ -45,11 +45,15 @@ type Event struct {
 	TaskID   string
 	Run      Run   // the run as it is now, without payload; zero for events without one
 	Err      error // for EventSetAside and EventStoreFailing
+	// Count is how many occurrences this event adds to the ledger: for EventSkipped and EventMissed at least one. Run.Count is how many
+	// the row stands for by now, earlier events included. Zero for all other events.
+	Count int64
 }
 
 // Observer is told about each event of one Scheduler: for metrics, traces and audit. Observe is called synchronously, with no lock
-// held, from many goroutines; events of one run arrive in order. It must return soon, since the engine waits for it, and a panic
-// is not recovered.
+// held, from many goroutines. Events of one run arrive in the order in which this instance learns of them, so that what a lost answer of
+// the store hid for a while comes late. Observe must return soon, since the engine waits for it, and a panic is not recovered. One that is
+// a StoreObserver, too, is told about each call to the store.
 type Observer interface {
 	Observe(Event)
 }
@@ -60,12 +64,29 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-func (s *Scheduler) emit(t EventType, taskID string, run Run, err error) {
+// emit tells the observer of an event, with a copy of the run; nil for none.
+func (s *Scheduler) emit(t EventType, taskID string, run *Run, err error) {
 	if s.observer == nil {
 		return
 	}
-	run.Payload, run.Labels = nil, nil
-	s.observer.Observe(Event{Type: t, At: s.clock.Now(), Instance: s.instance, TaskID: taskID, Run: run, Err: err})
+	s.tell(Event{Type: t, TaskID: taskID, Err: err}, run)
+}
+
+// emitRange is emit for an event that adds occurrences to the ledger.
+func (s *Scheduler) emitRange(t EventType, run *Run, count int64) {
+	if s.observer == nil {
+		return
+	}
+	s.tell(Event{Type: t, TaskID: run.TaskID, Count: max(count, 1)}, run)
+}
+
+func (s *Scheduler) tell(e Event, run *Run) {
+	e.At, e.Instance = s.clock.Now(), s.instance
+	if run != nil {
+		e.Run = *run
+		e.Run.Payload, e.Run.Labels = nil, nil
+	}
+	s.observer.Observe(e)
 }
 
 // log writes a record whose time comes from the Scheduler's clock.
@@ -81,7 +102,7 @@ func (s *Scheduler) log(ctx context.Context, level slog.Level, msg string, attrs
 
 func taskAttr(id string) slog.Attr { return slog.String("task_id", id) }
 
-func runAttrs(run Run) []slog.Attr {
+func runAttrs(run *Run) []slog.Attr {
 	return []slog.Attr{
 		taskAttr(run.TaskID), slog.String("task_name", run.TaskName), slog.String("run_id", run.ID),
 		slog.String("trigger", run.Trigger.String()), slog.Int("attempt", run.Attempt),
@@ -92,17 +113,21 @@ func errorAttr(err error) slog.Attr { return slog.String("error", errorText(err)
 
 // announce logs and emits what a committed change did to runs that do not start.
 func (s *Scheduler) announce(c *Change) {
-	for _, rows := range [][]Run{c.Insert, c.Update} {
+	for n, rows := range [][]Run{c.Insert, c.Update} {
 		for i := range rows {
-			switch run := rows[i]; run.State {
+			added := rows[i].Count
+			if n == 1 {
+				added = 1 // the open row of skips grows by one each time
+			}
+			switch run := &rows[i]; run.State {
 			case StateSkipped:
 				s.log(context.Background(), slog.LevelInfo, "run skipped", append(runAttrs(run),
 					slog.String("reason", run.Reason), slog.String("blocked_by", run.BlockedBy))...)
-				s.emit(EventSkipped, run.TaskID, run, nil)
+				s.emitRange(EventSkipped, run, added)
 			case StateMissed:
 				s.log(context.Background(), slog.LevelWarn, "occurrences missed", append(runAttrs(run),
 					slog.Time("from", run.ScheduledAt), slog.Int64("count", run.Count))...)
-				s.emit(EventMissed, run.TaskID, run, nil)
+				s.emitRange(EventMissed, run, added)
 			case StateCanceled, StateFailed:
 				s.log(context.Background(), slog.LevelInfo, "run ended", append(runAttrs(run),
 					slog.String("state", run.State.String()), slog.String("reason", run.Reason))...)

@@ -20,7 +20,32 @@ func parseTides(args string) (punctual.Schedule, error) {
 	return tides{punctual.Every(12*time.Hour + 25*time.Minute + 12*time.Second).From(high)}, nil
 }
 
-func init() { punctual.RegisterSchedule("tides", parseTides) }
+// spring is a calendar of the host's own: the days around new and full moon, when tides are highest, here of one month.
+type spring struct{ punctual.DateCalendar }
+
+func (spring) String() string { return "spring" }
+
+func parseSpring(string) (punctual.Calendar, error) {
+	return spring{punctual.Dates(time.UTC, "2027-03-07..2027-03-10", "2027-03-21..2027-03-24")}, nil
+}
+
+// Each kind is registered once, in an init function of every process that shares the store.
+func init() {
+	punctual.RegisterSchedule("tides", parseTides)
+	punctual.RegisterCalendar("spring", parseSpring)
+}
+
+// A kind of calendar of the host's own is read back by its name.
+func ExampleRegisterCalendar() {
+	schedule, err := punctual.ParseSchedule("daily 06:00 UTC | except spring")
+	check(err)
+	for _, t := range punctual.Upcoming(schedule, time.Date(2027, 3, 6, 12, 0, 0, 0, time.UTC), 2) {
+		fmt.Println(t.Format("Mon 2 Jan 15:04"))
+	}
+	// Output:
+	// Thu 11 Mar 06:00
+	// Fri 12 Mar 06:00
+}
 
 // A kind of the host's own is read back by the first word of its text, and takes modifiers like any other.
 func ExampleRegisterSchedule() {

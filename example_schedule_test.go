@@ -1,6 +1,7 @@
 package punctual_test
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -95,9 +96,11 @@ func ExampleCalendarSchedule_WithGap() {
 func ExampleCalendarSchedule_WithFold() {
 	newYork := location("America/New_York")
 	before := time.Date(2027, 11, 6, 12, 0, 0, 0, newYork)
+	list(punctual.Daily("01:30", newYork).WithFold(punctual.FoldFirst), before, 1)
 	list(punctual.Daily("01:30", newYork).WithFold(punctual.FoldSecond), before, 1)
 	list(punctual.Daily("01:30", newYork).WithFold(punctual.FoldBoth), before, 2)
 	// Output:
+	// Sun 2027-11-07 01:30:00 EDT
 	// Sun 2027-11-07 01:30:00 EST
 	// Sun 2027-11-07 01:30:00 EDT
 	// Sun 2027-11-07 01:30:00 EST
@@ -195,4 +198,57 @@ func ExampleUpcoming() {
 	// 2028-02-29
 	// 2032-02-29
 	// 2036-02-29
+}
+
+// A task that is registered knows since when its schedule counts.
+func ExampleSnapshot_Upcoming() {
+	begin := time.Date(2027, 1, 1, 9, 0, 0, 0, time.UTC)
+	snap := punctual.Snapshot{
+		Task:   punctual.Task{ID: "remind", Schedule: punctual.Limit(punctual.Every(time.Hour), 3)},
+		Anchor: begin, NextRunAt: begin.Add(2 * time.Hour), // one of three has been
+	}
+	for _, t := range snap.Upcoming(10) {
+		fmt.Println(t.Format(time.TimeOnly))
+	}
+	// Output:
+	// 11:00:00
+	// 12:00:00
+}
+
+// Five minutes of rest after each run, however long it takes.
+func ExampleIntervalSchedule_AfterCompletion() {
+	ctx := context.Background()
+	mock, release := morning(), make(chan struct{})
+	s := example(func(context.Context, punctual.Run) (punctual.Result, error) {
+		<-release
+		return punctual.Result{}, nil
+	}, punctual.WithClock(mock))
+	check(s.Add(ctx, punctual.Task{ID: "crawl", Schedule: punctual.Every(5 * time.Minute).AfterCompletion()}))
+	mock.Add(2 * time.Minute) // the first run takes that long
+	close(release)
+	pass(s, mock, 5*time.Minute)
+	ledger(s, "crawl")
+	check(s.Shutdown(ctx))
+	// Output:
+	// 08:00 register succeeded
+	// 08:07 schedule succeeded
+}
+
+// For literals in program code: an expression that is wrong there is a mistake in the program.
+func ExampleMust() {
+	nightly := punctual.Must(punctual.Cron("0 3 * * *", time.UTC))
+	list(nightly, time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC), 1)
+	// Output:
+	// Tue 2027-03-02 03:00:00 UTC
+}
+
+// What is left out can be text, too, for forms and files.
+func ExampleParseCalendar() {
+	holidays, err := punctual.ParseCalendar("12-24..12-26,01-01 Europe/Berlin")
+	check(err)
+	fmt.Println(holidays)
+	list(punctual.Except(punctual.Daily("09:00", location("Europe/Berlin")), holidays), time.Date(2027, 12, 23, 12, 0, 0, 0, time.UTC), 1)
+	// Output:
+	// 01-01,12-24..12-26 Europe/Berlin
+	// Mon 2027-12-27 09:00:00 CET
 }

@@ -189,6 +189,22 @@ func ExamplePermanent() {
 	// failed after attempt 1: no such account
 }
 
+// Skip ends a run that found nothing to do as skipped: neither a success nor a failure.
+func ExampleSkip() {
+	ctx := context.Background()
+	s := example(func(context.Context, punctual.Run) (punctual.Result, error) {
+		return punctual.Result{}, punctual.Skip("budget")
+	})
+	check(s.Add(ctx, punctual.Task{ID: "call", Schedule: punctual.Every(time.Hour)}))
+	check(s.WaitIdle(ctx))
+	runs, err := s.Runs(ctx, punctual.RunQuery{TaskID: "call"})
+	check(err)
+	fmt.Printf("%v: %s\n", runs[0].State, runs[0].Reason)
+	check(s.Shutdown(ctx))
+	// Output:
+	// skipped: budget
+}
+
 // RetryAfter sets the wait before the next attempt, in place of the policy's backoff. The attempts are one run.
 func ExampleRetryAfter() {
 	ctx := context.Background()
@@ -262,14 +278,17 @@ func start(t *testing.T) *punctual.Scheduler {
 	return example(nil)
 }
 
-// example makes a started Scheduler over memory; a nil function succeeds.
+// example makes a started Scheduler over memory that is ready to run something; a nil function succeeds. Its lease and its sleep are long, so that
+// hours of a mock clock pass without anything to do.
 func example(f func(context.Context, punctual.Run) (punctual.Result, error), opts ...punctual.Option) *punctual.Scheduler {
 	if f == nil {
 		f = func(context.Context, punctual.Run) (punctual.Result, error) { return punctual.Result{}, nil }
 	}
+	opts = append([]punctual.Option{punctual.WithLease(24 * time.Hour), punctual.WithMaxSleep(24 * time.Hour)}, opts...)
 	s, err := punctual.New(memory.New(), punctual.ExecutorFunc(f), opts...)
 	check(err)
 	check(s.Start(context.Background()))
+	check(s.WaitIdle(context.Background()))
 	return s
 }
 

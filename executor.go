@@ -17,7 +17,7 @@ import (
 //
 //   - A nil error makes the run succeed with the Result.
 //   - An error fails the attempt. The task's Retry policy decides about another one, unless the error is marked by Permanent;
-//     RetryAfter sets the wait. The Result of a failed last attempt is kept beside its error.
+//     RetryAfter sets the wait, and Skip ends the run as skipped. The Result of a failed last attempt is kept beside its error.
 //   - A panic is recovered and fails the attempt with its stack in the ledger.
 //
 // At-least-once tasks may execute a run again after a crash: use Run.ID, which stays the same, as idempotency key.

@@ -4,61 +4,75 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
 // finishBatch bounds how many outcomes one store call records.
 const finishBatch = 500
 
+// outcomes are what became of attempts. Both slices have the same length.
+type outcomes struct {
+	flights []*flight
+	items   []Finish
+}
+
+// of returns the outcomes with the numbers from a to b.
+func (o outcomes) of(a, b int) outcomes { return outcomes{o.flights[a:b], o.items[a:b]} }
+
+// emptied returns the room of the outcomes for others, unless it is much more than mostly needed.
+func (o outcomes) emptied() outcomes {
+	if cap(o.items) > 4*finishBatch {
+		return outcomes{}
+	}
+	clear(o.flights)
+	clear(o.items)
+	return o.of(0, 0)
+}
+
 // finisher collects outcomes and stores them in batches: while one call is under way, what ends meanwhile makes up the next. So a
 // lone outcome is stored at once, and a thousand at a time cost a few transactions. No timer is involved.
 type finisher struct {
-	wake chan struct{} // capacity 1: the queue is not empty
+	wake chan struct{} // capacity 1: the queue is not empty any more
 
 	mu    sync.Mutex // guards queue
-	queue []landing
+	queue outcomes
 }
 
-// landing is a flight and how it ended.
-type landing struct {
-	flight *flight
-	finish Finish
-}
-
-func (q *finisher) add(f *flight, finish Finish) {
+func (q *finisher) add(f *flight, finish *Finish) {
 	q.mu.Lock()
-	q.queue = append(q.queue, landing{f, finish})
+	q.queue.flights = append(q.queue.flights, f)
+	q.queue.items = append(q.queue.items, *finish)
+	first := len(q.queue.items) == 1
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	if first {
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// take returns up to finishBatch outcomes.
-func (q *finisher) take() []landing {
+// take returns the queue and puts an empty one in its place.
+func (q *finisher) take(empty outcomes) outcomes {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(len(q.queue), finishBatch)
-	batch := append([]landing(nil), q.queue[:n]...)
-	clear(q.queue[:n])
-	q.queue = q.queue[n:]
-	if len(q.queue) == 0 {
-		q.queue = nil
-	}
-	return batch
+	taken := q.queue
+	q.queue = empty
+	return taken
 }
 
 // runFinisher stores outcomes until the last flight of a drain has landed. What the store does not take is kept and offered again,
 // unless nobody waits for it any more.
 func (s *Scheduler) runFinisher() {
 	backoff := newBackoff()
-	var batch []landing
+	var taken outcomes // from the queue
+	done := 0          // how many of them are settled
 	for {
-		if len(batch) == 0 {
-			batch = s.finisher.take()
+		if done == len(taken.items) {
+			taken, done = s.finisher.take(taken.emptied()), 0
 		}
-		if len(batch) == 0 {
+		if len(taken.items) == 0 {
 			select {
 			case <-s.finisher.wake:
 				continue
@@ -67,107 +81,134 @@ func (s *Scheduler) runFinisher() {
 			}
 		}
 		lastTry := s.isAbandoned()
-		rest, err := s.storeBatch(batch)
-		batch = rest
+		batch := taken.of(done, min(done+finishBatch, len(taken.items)))
+		settled, err := s.storeBatch(batch)
+		done += settled
 		switch {
 		case err == nil:
 			backoff.reset()
-			s.storeWorks()
-			if len(batch) > 0 {
+			if settled < len(batch.items) {
 				s.pause(backoff.next())
 			}
-			continue
 		case lastTry:
 			s.drop(batch, err)
-			batch = nil
+			done += len(batch.items)
 		default:
+			// A call that was given up may still read what it was given.
+			taken = outcomes{slices.Clone(taken.flights), slices.Clone(taken.items)}
 			s.storeFailed(err)
 			s.pause(backoff.next())
 		}
 	}
 }
 
-// storeBatch hands a batch to the store and returns what has to be offered again.
-func (s *Scheduler) storeBatch(batch []landing) (again []landing, err error) {
-	req := FinishRequest{Now: s.storeNow(), Session: batch[0].flight.run.Session, Items: make([]Finish, len(batch))}
-	for i, l := range batch {
-		req.Items[i] = l.finish
-	}
-	reply, err := storeCall(s.engineContext(), s, func(ctx context.Context) (FinishReply, error) { return s.store.Finish(ctx, req) })
+// storeBatch hands a batch to the store and returns how many are settled by that. They stand first then; what has to be offered again stands
+// behind them.
+func (s *Scheduler) storeBatch(batch outcomes) (settled int, err error) {
+	req := FinishRequest{Now: s.storeNow(), Session: batch.flights[0].run.Session, Items: batch.items}
+	reply, err := storeCall(s.engineContext(), s, "finish", func(ctx context.Context) (FinishReply, error) { return s.store.Finish(ctx, req) })
 	if err != nil {
-		return batch, err
+		return 0, err
 	}
-	if len(reply.Verdicts) != len(batch) {
-		return batch, errors.New("punctual: the store answered Finish with a wrong number of verdicts")
+	if len(reply.Verdicts) != len(batch.items) {
+		return 0, errors.New("punctual: the store answered Finish with a wrong number of verdicts")
 	}
-	settled := batch[:0:0]
 	for i, verdict := range reply.Verdicts {
 		if verdict == VerdictRetryable {
-			again = append(again, batch[i])
 			continue
 		}
-		s.report(batch[i], verdict)
-		settled = append(settled, batch[i])
+		s.report(batch.flights[i], &batch.items[i], verdict)
+		if i != settled {
+			batch.flights[i], batch.flights[settled] = batch.flights[settled], batch.flights[i]
+			batch.items[i], batch.items[settled] = batch.items[settled], batch.items[i]
+		}
+		settled++
 	}
 	s.noteDue(reply.NextDue, reply.Now)
-	s.settle(settled)
-	return again, nil
+	s.storeWorks() // before anybody takes the flights for settled: said later, it could deny a failure that came meanwhile
+	s.settle(batch.flights[:settled])
+	return settled, nil
 }
 
 // settle forgets flights whose outcome is stored or given up.
-func (s *Scheduler) settle(batch []landing) {
+func (s *Scheduler) settle(batch []*flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, l := range batch {
-		// A released attempt gives its number back, so another flight may have the key already.
-		if key := l.flight.key(); s.flights[key] == l.flight {
-			delete(s.flights, key)
+	for _, f := range batch {
+		s.flights.remove(f)
+		if s.session.settled != nil {
+			s.session.settled[f.run.ID] = struct{}{}
 		}
 	}
 	s.notifyLocked()
 }
 
 // report logs and emits what became of an outcome.
-func (s *Scheduler) report(l landing, verdict Verdict) {
-	run, f := l.flight.run, l.finish
+func (s *Scheduler) report(flight *flight, f *Finish, verdict Verdict) {
+	level, msg, event, err := slog.LevelDebug, "run finished", EventFinished, error(nil)
+	switch {
+	case verdict == VerdictStale:
+		level, msg = slog.LevelWarn, "result came too late and changed nothing: the attempt was taken over"
+		event, err = EventStale, ErrStaleAttempt
+	case verdict == VerdictGone:
+		level, msg, event, err = slog.LevelInfo, "result dropped: the task was removed", EventStale, ErrRunNotFound
+	case f.Released:
+		level, msg, event = slog.LevelInfo, "run released before it began", EventReleased
+	case f.State == StatePending:
+		level, msg, event = slog.LevelWarn, "attempt failed, another follows", EventRetried
+	case f.State == StateSkipped:
+		level, msg, event = slog.LevelInfo, "run skipped by its executor", EventSkipped
+	case f.State != StateSucceeded:
+		level = slog.LevelWarn
+	}
+	logged := s.logger.Enabled(flight, level)
+	if !logged && s.observer == nil {
+		return
+	}
+	run := flight.run
 	run.State, run.StartedAt, run.Result, run.Error, run.Stack, run.Reason = f.State, f.StartedAt, f.Result, f.Error, f.Stack, f.Reason
-	attrs := append(runAttrs(run), slog.String("state", f.State.String()))
+	attrs := append(runAttrs(&run), slog.String("state", f.State.String()))
 	if f.Error != "" {
 		attrs = append(attrs, slog.String("error", f.Error))
 	}
-	ctx := l.flight.ctx
-	switch {
-	case verdict == VerdictStale:
-		s.log(ctx, slog.LevelWarn, "result came too late and changed nothing: the attempt was taken over", attrs...)
-		s.emit(EventStale, run.TaskID, run, ErrStaleAttempt)
-	case verdict == VerdictGone:
-		s.log(ctx, slog.LevelInfo, "result dropped: the task was removed", attrs...)
-		s.emit(EventStale, run.TaskID, run, ErrRunNotFound)
-	case f.Released:
-		s.log(ctx, slog.LevelInfo, "run released before it began", attrs...)
-		s.emit(EventReleased, run.TaskID, run, nil)
-	case f.State == StatePending:
+	switch event {
+	case EventRetried:
 		run.DueAt = f.RetryAt
-		s.log(ctx, slog.LevelWarn, "attempt failed, another follows", append(attrs, slog.Time("retry_at", f.RetryAt))...)
-		s.emit(EventRetried, run.TaskID, run, nil)
-	default:
+		attrs = append(attrs, slog.Time("retry_at", f.RetryAt))
+	case EventSkipped:
 		run.FinishedAt = f.FinishedAt
-		level, msg := slog.LevelDebug, "run finished"
-		if f.State != StateSucceeded {
-			level = slog.LevelWarn
-		}
-		s.log(ctx, level, msg, append(attrs, slog.Duration("duration", f.FinishedAt.Sub(f.StartedAt)))...)
-		s.emit(EventFinished, run.TaskID, run, nil)
+		attrs = append(attrs, slog.String("reason", f.Reason))
+	case EventFinished:
+		run.FinishedAt = f.FinishedAt
+		attrs = append(attrs, slog.Duration("duration", f.FinishedAt.Sub(f.StartedAt)))
 	}
+	if logged {
+		s.log(flight, level, msg, attrs...)
+	}
+	if event == EventSkipped {
+		s.emitRange(event, &run, 1)
+		return
+	}
+	s.emit(event, run.TaskID, &run, err)
 }
 
 // drop gives up outcomes that the store did not take before the Scheduler was told not to wait for it.
-func (s *Scheduler) drop(batch []landing, err error) {
-	for _, l := range batch {
-		s.log(l.flight.ctx, slog.LevelError, "result lost: the store did not take it before the shutdown deadline",
-			append(runAttrs(l.flight.run), slog.String("state", l.finish.State.String()), errorAttr(err))...)
+func (s *Scheduler) drop(batch outcomes, err error) {
+	for i, f := range batch.flights {
+		s.log(f, slog.LevelError, "result lost: the store did not take it before the shutdown deadline",
+			append(runAttrs(&f.run), slog.String("state", batch.items[i].State.String()), errorAttr(err))...)
 	}
-	s.settle(batch)
+	s.mu.Lock()
+	if s.session.dropped == nil {
+		s.session.dropped = make(map[attemptKey]struct{})
+	}
+	for i, f := range batch.flights {
+		if !batch.items[i].Released && f.run.Session == s.session.id {
+			s.session.dropped[f.key()] = struct{}{}
+		}
+	}
+	s.mu.Unlock()
+	s.settle(batch.flights)
 }
 
 // storeFailed and storeWorks keep track of whether the store works, and say so once per change.
@@ -181,7 +222,7 @@ func (s *Scheduler) storeFailed(err error) {
 	s.mu.Unlock()
 	if first {
 		s.log(context.Background(), slog.LevelError, "store fails, trying again", errorAttr(err))
-		s.emit(EventStoreFailing, "", Run{}, err)
+		s.emit(EventStoreFailing, "", nil, err)
 	}
 }
 
@@ -192,6 +233,6 @@ func (s *Scheduler) storeWorks() {
 	s.mu.Unlock()
 	if was.err != nil {
 		s.log(context.Background(), slog.LevelInfo, "store works again", slog.Duration("failed_for", s.clock.Since(was.since)))
-		s.emit(EventStoreWorking, "", Run{}, nil)
+		s.emit(EventStoreWorking, "", nil, nil)
 	}
 }

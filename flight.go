@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -14,14 +15,68 @@ var errStoreTimeout = fmt.Errorf("%w: the call took too long", ErrUnavailable)
 // errGoexit fails an attempt whose goroutine was ended by runtime.Goexit, as a failing assertion of a test does.
 var errGoexit = errors.New("punctual: executor ended its goroutine without returning")
 
-// flight is one attempt that this instance has started and whose outcome is not stored yet.
+// flight is one attempt that this instance has started and whose outcome is not stored yet. It is the context of its host code.
 type flight struct {
+	context.Context
+	cancel  context.CancelCauseFunc
+	owner   *Scheduler
 	run     Run
 	retry   Retry
 	timeout time.Duration
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	landed  bool // host code has returned; guarded by Scheduler.mu
+
+	landed       bool    // host code has returned; guarded by Scheduler.mu like all below
+	before, next *flight // its neighbours in Scheduler.flights
+}
+
+// Value answers for RunFromContext, and else as the Start context does.
+func (f *flight) Value(key any) any {
+	if key == (runKey{}) {
+		return f
+	}
+	return f.Context.Value(key)
+}
+
+// String is what the context prints as.
+func (f *flight) String() string { return "punctual: run " + f.run.ID }
+
+// flights are the attempts in flight, linked so that they come and go without a map's growth.
+type flights struct {
+	first *flight
+	count int
+}
+
+func (l *flights) add(f *flight) {
+	f.next = l.first
+	if f.next != nil {
+		f.next.before = f
+	}
+	l.first = f
+	l.count++
+}
+
+func (l *flights) has(f *flight) bool { return f == l.first || f.before != nil }
+
+func (l *flights) remove(f *flight) {
+	if !l.has(f) {
+		return
+	}
+	if f.before != nil {
+		f.before.next = f.next
+	} else {
+		l.first = f.next
+	}
+	if f.next != nil {
+		f.next.before = f.before
+	}
+	f.before, f.next = nil, nil
+	l.count--
+}
+
+func (l *flights) all() iter.Seq[*flight] {
+	return func(yield func(*flight) bool) {
+		for f := l.first; f != nil && yield(f); f = f.next {
+		}
+	}
 }
 
 // attemptKey names one attempt. After a lost lease an instance may work on two attempts of one run.
@@ -32,26 +87,43 @@ type attemptKey struct {
 
 func (f *flight) key() attemptKey { return attemptKey{f.run.ID, f.run.Attempt} }
 
-// dispatch hands a run that the store has on record as running to a goroutine of its own. This is the one place that says go for
-// host code.
-func (s *Scheduler) dispatch(run Run, task *Task) {
-	f := &flight{run: run, retry: task.Retry, timeout: task.Timeout}
+// conduct is what an attempt has from its task besides what stands in the run.
+type conduct struct {
+	retry   Retry
+	timeout time.Duration
+	trace   string
+}
+
+func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
+
+// newFlight prepares the attempt of a run that the store has on record as running.
+func (s *Scheduler) newFlight(op *op, run *Run, c conduct) *flight {
+	f := &flight{owner: s, run: *run, retry: c.retry, timeout: c.timeout}
+	f.run.Trace = c.trace
+	f.Context, f.cancel = context.WithCancelCause(op.base)
+	return f
+}
+
+// dispatch hands each flight to a goroutine of its own. This is the one place that says go for host code.
+func (s *Scheduler) dispatch(flights ...*flight) {
 	s.mu.Lock()
-	ctx, cancel := context.WithCancelCause(s.base)
-	f.ctx, f.cancel = contextWithRun(ctx, s, run), cancel
-	s.flights[f.key()] = f
-	s.busy++
+	for _, f := range flights {
+		s.flights.add(f)
+	}
+	s.busy += len(flights)
 	s.mu.Unlock()
-	go s.fly(f)
+	for _, f := range flights {
+		go f.fly()
+	}
 }
 
 // fly works on one attempt from its start to the hand-over of its outcome. The hand-over is deferred because host code may end the
 // goroutine with runtime.Goexit.
-func (s *Scheduler) fly(f *flight) {
+func (f *flight) fly() {
 	var o outcome
-	began := false
+	s, began := f.owner, false
 	defer func() { s.land(f, began, o) }()
-	s.emit(EventClaimed, f.run.TaskID, f.run, nil)
+	s.emit(EventClaimed, f.run.TaskID, &f.run, nil)
 	if !s.mayBegin(f) {
 		return
 	}
@@ -61,20 +133,33 @@ func (s *Scheduler) fly(f *flight) {
 
 // land frees the slot and hands the outcome to the finisher. An attempt that did not begin is released.
 func (s *Scheduler) land(f *flight, began bool, o outcome) {
-	o.finished = micros(s.clock.Now())
+	// Stored times are the store's, whatever this instance's clock says and wherever it has jumped meanwhile.
+	finished := s.clock.Now()
+	if began && f.Err() != nil {
+		o.cause = context.Cause(f)
+	}
+	f.cancel(context.Canceled)
+	told := s.freeSlot(f)
+	o.finished = told.at(finished)
+	if began {
+		o.started = later(micros(o.finished.Add(o.started.Sub(finished))), f.run.StartedAt)
+	}
+	o.finished = later(o.finished, later(o.started, f.run.StartedAt))
 	finish := Finish{
 		RunID: f.run.ID, TaskID: f.run.TaskID, Attempt: f.run.Attempt, State: StatePending, Released: true,
 		StartedAt: f.run.StartedAt, FinishedAt: o.finished,
 	}
 	if began {
-		if f.ctx.Err() != nil {
-			o.cause = context.Cause(f.ctx)
-		}
 		o.result = boundResult(o.result, s.outputLimit)
-		finish = decideFinish(f.run, f.retry, o)
+		finish = decideFinish(&f.run, f.retry, &o)
 	}
-	f.cancel(context.Canceled)
+	s.finisher.add(f, &finish)
+}
+
+// freeSlot makes room for another attempt, before the outcome of this one can be stored, and returns what is known of the store's time.
+func (s *Scheduler) freeSlot(f *flight) storeClock {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	f.landed = true
 	s.busy--
 	hungry := s.loop.starved
@@ -82,11 +167,10 @@ func (s *Scheduler) land(f *flight, began bool, o outcome) {
 		l.active--
 		hungry = hungry || l.wanted
 	}
-	s.mu.Unlock()
-	s.finisher.add(f, finish)
 	if hungry {
-		s.poke()
+		s.pokeLocked() // before the outcome can be stored, or WaitIdle would find nothing left to do
 	}
+	return s.told
 }
 
 // mayBegin is asked just before host code begins: not once draining has begun, and not when the lease may have lapsed meanwhile,
@@ -94,22 +178,24 @@ func (s *Scheduler) land(f *flight, began bool, o outcome) {
 func (s *Scheduler) mayBegin(f *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked() && f.ctx.Err() == nil
+	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked() && f.Err() == nil
 }
 
 // execute runs host code for one attempt, so that a panic or the end of its goroutine harms this attempt only.
 func (s *Scheduler) execute(f *flight, o *outcome) {
+	level, msg := slog.LevelDebug, "executing task"
 	if f.run.Trigger == TriggerRegister {
-		s.log(f.ctx, slog.LevelInfo, "[IMMEDIATE] executing interval task", runAttrs(f.run)...)
-	} else {
-		s.log(f.ctx, slog.LevelDebug, "executing task", runAttrs(f.run)...)
+		level, msg = slog.LevelInfo, "[IMMEDIATE] executing interval task"
 	}
-	s.emit(EventStarted, f.run.TaskID, f.run, nil)
+	if s.logger.Enabled(f, level) {
+		s.log(f, level, msg, runAttrs(&f.run)...)
+	}
+	s.emit(EventStarted, f.run.TaskID, &f.run, nil)
 	if f.timeout > 0 {
 		timer := s.clock.AfterFunc(f.timeout, func() { f.cancel(ErrTimeout) })
 		defer timer.Stop()
 	}
-	o.started = micros(s.clock.Now())
+	o.started = s.clock.Now()
 	o.err = errGoexit
 	defer func() {
 		if p := recover(); p != nil {
@@ -117,7 +203,7 @@ func (s *Scheduler) execute(f *flight, o *outcome) {
 			o.stack = clip(string(debug.Stack()), maxStack)
 		}
 	}()
-	o.result, o.err = s.executor.Execute(f.ctx, f.run)
+	o.result, o.err = s.executor.Execute(f, f.run)
 }
 
 // carryOut cancels attempts that this instance works on and that it ordered to be cancelled itself.
@@ -145,7 +231,7 @@ func (s *Scheduler) cancelFlightsOf(taskID string, cause error) {
 func (s *Scheduler) cancelFlights(cause error, match func(*flight) bool) {
 	s.mu.Lock()
 	var hit []*flight
-	for _, f := range s.flights {
+	for f := range s.flights.all() {
 		if match(f) {
 			hit = append(hit, f)
 		}

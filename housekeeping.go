@@ -17,8 +17,10 @@ const (
 // runHousekeeping takes over runs of dead instances and trims the ledger, until draining begins. Instances do it at different times:
 // the wait is spread by the session.
 func (s *Scheduler) runHousekeeping() {
+	defer s.leave(helperHousekeeping)
 	trimmed := s.clock.Now()
 	for n := uint64(0); ; n++ {
+		s.work(helperHousekeeping)
 		if s.leaser != nil {
 			s.reclaim()
 		}
@@ -30,9 +32,13 @@ func (s *Scheduler) runHousekeeping() {
 		if s.leaser != nil {
 			wait = time.Duration(float64(s.lease) / 3 * (0.9 + 0.2*hashFraction(s.instance, n)))
 		}
+		until := s.clock.Now().Add(wait)
 		timer := s.clock.Timer(wait)
+		s.sleep(helperHousekeeping, until)
 		select {
 		case <-timer.C:
+		case <-s.keepNow:
+			timer.Stop()
 		case <-s.stopping:
 			timer.Stop()
 			return
@@ -46,13 +52,14 @@ func (s *Scheduler) reclaim() {
 		s.mu.Lock()
 		req := ReclaimRequest{Now: s.storeNow(), Session: s.session.id, Limit: reclaimBatch}
 		s.mu.Unlock()
-		reply, err := bounded(s, s.storeTimeout, func(ctx context.Context) (ReclaimReply, error) { return s.leaser.Reclaim(ctx, req) })
+		reply, err := bounded(s, s.storeTimeout, "reclaim", func(ctx context.Context) (ReclaimReply, error) { return s.leaser.Reclaim(ctx, req) })
 		if err != nil {
 			s.storeFailed(err)
 			return
 		}
 		s.storeWorks()
-		for _, run := range reply.Runs {
+		for i := range reply.Runs {
+			run := &reply.Runs[i]
 			s.log(context.Background(), slog.LevelWarn, "attempt lost with its instance", append(runAttrs(run),
 				slog.String("state", run.State.String()), slog.String("lost_instance", run.Instance))...)
 			s.emit(EventLost, run.TaskID, run, nil)
@@ -76,11 +83,11 @@ func (s *Scheduler) trim() {
 	}
 	req := TrimRequest{Keep: s.keepRuns, Limit: trimBatch}
 	if s.retention > 0 {
-		req.Before = micros(s.clock.Now().Add(-s.retention))
+		req.Before = s.storeTime(s.clock.Now()).Add(-s.retention)
 	}
 	total := 0
 	for !s.isStopping() {
-		n, err := bounded(s, s.storeTimeout, func(ctx context.Context) (int, error) { return s.store.Trim(ctx, req) })
+		n, err := bounded(s, s.storeTimeout, "trim", func(ctx context.Context) (int, error) { return s.store.Trim(ctx, req) })
 		if err != nil {
 			s.storeFailed(err)
 			return
@@ -117,19 +124,13 @@ func (s *Scheduler) runWatch() {
 // hinted is told that another instance may have changed something.
 func (s *Scheduler) hinted() {
 	s.mu.Lock()
-	asleep := s.loop.parked && !s.loop.starved
-	if !asleep {
+	defer s.mu.Unlock()
+	if s.loop.parked && !s.loop.starved {
+		s.pokeLocked()
+	} else {
 		s.loop.hint = s.clock.Now()
 	}
-	flying := len(s.flights) > 0
-	s.mu.Unlock()
-	if asleep {
-		s.poke()
-	}
-	if flying && s.leaser != nil {
-		select {
-		case s.beatNow <- struct{}{}: // it may have been an order to cancel
-		default:
-		}
+	if s.flights.count > 0 {
+		s.rouseLocked(helperBeat) // it may have been an order to cancel
 	}
 }

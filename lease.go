@@ -13,7 +13,20 @@ type sessionState struct {
 	held  bool      // false before the first beat and after the lease was lost
 	until time.Time // trusted until then on this instance's clock
 	// strays are runs that the store has on record but this instance does not know, with the newest store call at the time.
-	strays map[string]uint64
+	strays map[stray]uint64
+	// settled are runs whose outcome was stored while the store was being asked what the session holds, so that its answer may not know of it
+	// yet; nil while it is not asked.
+	settled map[string]struct{}
+	// dropped are attempts that were executed and whose outcome was given up. The store has them on record until the session ends, and
+	// then they are lost: they must not be handed back as if they had never begun.
+	dropped map[attemptKey]struct{}
+}
+
+// stray is one claim. When the run is handed back and claimed anew its number is the same, but not its start.
+type stray struct {
+	runID   string
+	number  int
+	started int64 // in microseconds
 }
 
 // leaseMargin is how long before the lease lapses in the store this instance stops trusting it: room for clocks that run at
@@ -31,17 +44,23 @@ func (s *Scheduler) leaseHeldLocked() bool {
 // it takes. When the store cannot be reached in time, or says that the lease was lost, all attempts are cancelled and a new
 // session begins.
 func (s *Scheduler) runBeat() {
+	defer s.leave(helperBeat)
 	backoff := newBackoff()
 	for {
+		s.work(helperBeat)
 		wait := s.lease / 3
-		if err := s.beat(); err != nil {
+		err := s.beat()
+		if err != nil {
 			s.storeFailed(err)
 			wait = min(wait, backoff.next())
 		} else {
 			backoff.reset()
 			s.storeWorks()
 		}
+		wait = min(wait, s.leaseAllows(err != nil))
+		until := s.clock.Now().Add(wait)
 		timer := s.clock.Timer(wait)
+		s.sleep(helperBeat, until)
 		select {
 		case <-timer.C:
 		case <-s.beatNow:
@@ -51,6 +70,34 @@ func (s *Scheduler) runBeat() {
 			s.endSession()
 			return
 		}
+		if err != nil {
+			s.expireLease()
+		}
+	}
+}
+
+// leaseAllows is how long the beat may wait at most: after one that worked until a third of the lease has passed since it was sent, which a
+// slow store may have used up already, and after one that failed until the lease is trusted no more.
+func (s *Scheduler) leaseAllows(failed bool) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.session.held {
+		return s.lease
+	}
+	left := s.session.until.Sub(s.clock.Now())
+	if !failed {
+		left -= s.lease - leaseMargin(s.lease) - s.lease/3
+	}
+	return max(left, 0)
+}
+
+// expireLease gives up a lease that is trusted no more.
+func (s *Scheduler) expireLease() {
+	s.mu.Lock()
+	session, lapsed := s.session.id, s.session.held && !s.leaseHeldLocked()
+	s.mu.Unlock()
+	if lapsed {
+		s.loseLease(session, "the store could not be reached in time")
 	}
 }
 
@@ -60,20 +107,22 @@ func (s *Scheduler) beat() error {
 	if s.session.id == "" {
 		s.session.id = randomID()
 	}
-	session, until, held, inFlight := s.session.id, s.session.until, s.session.held, len(s.flights)
+	session, until, held, inFlight := s.session.id, s.session.until, s.session.held, s.flights.count
 	s.mu.Unlock()
 
 	sent := s.clock.Now()
 	limit := s.storeTimeout
-	if held {
-		// The answer is of use only while the lease is trusted. Who comes late, after a freeze or a jump of the clock, gets
-		// a short moment to learn whether the session still stands.
-		limit = min(limit, max(until.Sub(sent), s.lease/15))
+	switch {
+	case held && sent.Before(until):
+		limit = min(limit, until.Sub(sent)) // the answer is of use only while the lease is trusted
+	case held:
+		// Who comes late, after a freeze or a jump of the clock, gets a short moment to learn whether the session still stands.
+		limit = min(limit, s.lease/15)
 	}
 	req := BeatRequest{
 		Now: s.storeNow(), Session: session, Instance: s.instance, Version: s.version, Lease: s.lease, InFlight: inFlight, Clock: micros(sent),
 	}
-	reply, err := bounded(s, limit, func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
+	reply, err := bounded(s, limit, "beat", func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
 	switch {
 	case err == nil && !reply.Lost:
 		s.renewed(session, sent, reply.Now)
@@ -91,7 +140,7 @@ func (s *Scheduler) beat() error {
 
 // bounded makes one store call with a limit of its own. It returns when the limit is reached even if the store does not, since a
 // store that hangs is just what a lease has to outlive.
-func bounded[T any](s *Scheduler, limit time.Duration, call func(context.Context) (T, error)) (T, error) {
+func bounded[T any](s *Scheduler, limit time.Duration, method string, call func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -99,40 +148,41 @@ func bounded[T any](s *Scheduler, limit time.Duration, call func(context.Context
 	ctx, cancel := withTimeout(s.engineContext(), s.clock, limit, errStoreTimeout)
 	defer cancel()
 	answers := make(chan answer, 1)
-	go func() {
-		value, err := call(ctx)
-		answers <- answer{value, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.value, a.err
-	case <-ctx.Done():
-	}
-	// An answer that came together with the limit counts.
-	select {
-	case a := <-answers:
-		return a.value, a.err
-	default:
-		var zero T
-		return zero, context.Cause(ctx)
-	}
+	return timed(ctx, s, method, func() (T, error) {
+		go func() {
+			value, err := call(ctx)
+			answers <- answer{value, err}
+		}()
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		case <-ctx.Done():
+		}
+		// An answer that came together with the limit counts.
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		default:
+			var zero T
+			return zero, context.Cause(ctx)
+		}
+	})
 }
 
 // renewed records that the lease stands, counted from when the beat was sent.
 func (s *Scheduler) renewed(session string, sent, told time.Time) {
+	s.storeTold(sent, told)
 	s.mu.Lock()
-	s.offset = told.Sub(sent.Add(s.clock.Since(sent) / 2))
 	opened := !s.session.held
 	if s.session.id == session {
 		s.session.held = true
 		s.session.until = sent.Add(s.lease - leaseMargin(s.lease))
 	}
-	s.notifyLocked()
-	blind := s.loop.blind
-	s.mu.Unlock()
-	if opened || blind {
-		s.poke()
+	if opened || s.loop.blind {
+		s.pokeLocked()
 	}
+	s.notifyLocked()
+	s.mu.Unlock()
 }
 
 // loseLease cancels all attempts of a session and forgets it; the next beat opens another.
@@ -150,30 +200,41 @@ func (s *Scheduler) loseLease(session, why string) {
 // went through though its answer was lost. They are handed back. A run counts as stray when it was unknown at two beats in a row
 // and no call that could be about to start it was under way all the while.
 func (s *Scheduler) findStrays(session string) error {
-	held, err := bounded(s, s.storeTimeout, func(ctx context.Context) ([]Run, error) { return s.leaser.Held(ctx, session) })
+	s.mu.Lock()
+	s.session.settled = make(map[string]struct{})
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.session.settled = nil
+		s.mu.Unlock()
+	}()
+	held, err := bounded(s, s.strayLimit(), "held", func(ctx context.Context) ([]Run, error) { return s.leaser.Held(ctx, session) })
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	before := s.session.strays
-	known := make(map[string]bool, len(s.flights))
-	for key := range s.flights {
-		known[key.runID] = true
+	known := make(map[string]bool, s.flights.count)
+	for f := range s.flights.all() {
+		known[f.run.ID] = true
 	}
-	now := make(map[string]uint64)
+	now := make(map[stray]uint64)
 	var items []Finish
-	at := micros(s.clock.Now())
+	at := s.told.at(s.clock.Now())
 	for _, run := range held {
-		if known[run.ID] {
+		_, settled := s.session.settled[run.ID]
+		_, dropped := s.session.dropped[attemptKey{run.ID, run.Attempt}]
+		if known[run.ID] || settled || dropped {
 			continue
 		}
-		seen, twice := before[run.ID]
+		claim := stray{run.ID, run.Attempt, run.StartedAt.UnixMicro()}
+		seen, twice := before[claim]
 		if !twice {
-			now[run.ID] = s.opSeq
+			now[claim] = s.opSeq
 			continue
 		}
 		if s.opUnderWayLocked(seen) {
-			now[run.ID] = seen
+			now[claim] = seen
 			continue
 		}
 		items = append(items, Finish{
@@ -189,7 +250,7 @@ func (s *Scheduler) findStrays(session string) error {
 		return nil
 	}
 	s.log(context.Background(), slog.LevelWarn, "runs that were claimed without an answer are handed back", slog.Int("count", len(items)))
-	reply, err := bounded(s, s.storeTimeout, func(ctx context.Context) (FinishReply, error) {
+	reply, err := bounded(s, s.strayLimit(), "finish", func(ctx context.Context) (FinishReply, error) {
 		return s.store.Finish(ctx, FinishRequest{Now: s.storeNow(), Session: session, Items: items})
 	})
 	if err != nil {
@@ -197,6 +258,11 @@ func (s *Scheduler) findStrays(session string) error {
 	}
 	s.noteDue(reply.NextDue, reply.Now)
 	return nil
+}
+
+// strayLimit is how long a call about strays may take: the rest of the time that the lease is trusted belongs to the next beat.
+func (s *Scheduler) strayLimit() time.Duration {
+	return min(s.storeTimeout, s.leaseAllows(true)/2)
 }
 
 // opUnderWayLocked reports whether a store call that began at or before the given sequence number has not ended yet.
@@ -214,7 +280,7 @@ func (s *Scheduler) endSession() {
 	s.mu.Lock()
 	session := s.session.id
 	s.mu.Unlock()
-	_, err := bounded(s, s.storeTimeout, func(ctx context.Context) (struct{}, error) {
+	_, err := bounded(s, s.storeTimeout, "end session", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.leaser.EndSession(ctx, session)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {

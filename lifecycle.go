@@ -32,16 +32,18 @@ func (s *Scheduler) Start(ctx context.Context) error {
 	s.watch, s.endWatch = context.WithCancel(s.base)
 	s.loop.blind = true
 	s.detach = context.AfterFunc(ctx, s.abort)
-	helpers := []func(){s.run, s.runFinisher, s.runHousekeeping}
+	jobs := []func(){s.run, s.runFinisher, s.runHousekeeping}
+	s.rests[helperHousekeeping].working = true
 	if s.leaser != nil {
-		helpers = append(helpers, s.runBeat)
+		jobs = append(jobs, s.runBeat)
+		s.rests[helperBeat].working = true
 	}
 	if s.watcher != nil {
-		helpers = append(helpers, s.runWatch)
+		jobs = append(jobs, s.runWatch)
 	}
 	var running sync.WaitGroup
-	for _, helper := range helpers {
-		running.Go(helper)
+	for _, job := range jobs {
+		running.Go(job)
 	}
 	go func() {
 		running.Wait()
@@ -64,17 +66,13 @@ func (s *Scheduler) Start(ctx context.Context) error {
 // derived from the run's.
 func (s *Scheduler) Shutdown(ctx context.Context) error {
 	s.drain()
-	var own attemptKey
-	if r, ok := ctx.Value(runKey{}).(*runInContext); ok && r.owner == s {
-		own = attemptKey{r.run.ID, r.run.Attempt}
-	}
-	outside := own == attemptKey{}
+	own, inside := ctx.Value(runKey{}).(*flight)
+	outside := !inside || own.owner != s
 	err := s.await(ctx, func() bool {
 		if outside {
 			return s.phase == phaseClosed
 		}
-		_, flying := s.flights[own]
-		return s.phase == phaseClosed || flying && len(s.flights) == 1
+		return s.phase == phaseClosed || s.flights.has(own) && s.flights.count == 1
 	})
 	if err == nil && outside {
 		select {
@@ -87,8 +85,10 @@ func (s *Scheduler) Shutdown(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	// What has not finished is named before it is told to: runs that obey end at any moment from then on.
+	unfinished := s.unfinished("Shutdown", err)
 	s.abandon()
-	return s.unfinished("Shutdown", err)
+	return unfinished
 }
 
 // Close stops at once: the contexts of all runs are cancelled with cause ErrShutdown, and Close does not wait for host code that is
@@ -168,7 +168,7 @@ func isClosed(c <-chan struct{}) bool {
 func (s *Scheduler) unfinished(call string, cause error) error {
 	s.mu.Lock()
 	var runs []string
-	for _, f := range s.flights {
+	for f := range s.flights.all() {
 		what := "still running"
 		if f.landed {
 			what = "result not stored"
@@ -190,91 +190,15 @@ func (s *Scheduler) unfinished(call string, cause error) error {
 	return fmt.Errorf("punctual: %s: not finished: %s%s: %w", call, strings.Join(runs, ", "), more, cause)
 }
 
-// pause waits on the Scheduler's clock, or until nobody waits for results any more.
+// pause is the finisher's wait between two tries: on the Scheduler's clock, or until nobody waits for results any more.
 func (s *Scheduler) pause(d time.Duration) {
+	until := s.clock.Now().Add(d)
 	timer := s.clock.Timer(d)
 	defer timer.Stop()
+	s.sleep(helperFinisher, until)
+	defer s.leave(helperFinisher)
 	select {
 	case <-timer.C:
 	case <-s.abandoned:
 	}
-}
-
-// WaitIdle blocks until there is nothing to do at the clock's present time: nothing is due, nothing is in flight and every result is
-// stored. It is what tests on a fake clock call between two steps. Before Start and after the end of a drain it returns as soon
-// as no call is under way. While the store fails it does not return.
-//
-// Errors: the cause of ctx when that ends first.
-func (s *Scheduler) WaitIdle(ctx context.Context) error {
-	return s.await(ctx, func() bool {
-		if len(s.ops) > 0 || len(s.flights) > 0 {
-			return false
-		}
-		if s.phase != phaseRunning {
-			return s.phase != phaseDraining
-		}
-		now := s.clock.Now()
-		due := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
-		if s.loop.parked && !s.loop.blind && (due(s.loop.next) || due(s.loop.hint)) {
-			s.poke() // the clock has moved, and its tick may be on its way only
-			return false
-		}
-		if s.loop.parked && !s.loop.blind && s.failing.err != nil {
-			s.poke() // a helper's call failed: a claim shows whether the store works again
-			return false
-		}
-		return s.loop.parked && !s.loop.blind && s.failing.err == nil
-	})
-}
-
-// Health is the state of one instance in a few figures.
-type Health struct {
-	// OK is false when something needs attention; Reasons then says what, in words.
-	OK      bool     `json:"ok"`
-	Reasons []string `json:"reasons,omitempty"`
-	// Phase is "new", "running", "draining" or "closed".
-	Phase    string `json:"phase"`
-	Instance string `json:"instance"`
-	InFlight int    `json:"in_flight"` // attempts started here whose outcome is not stored yet
-	Running  int    `json:"running"`   // those of them that are in host code
-	SetAside int    `json:"set_aside"` // tasks that this instance set aside since it started
-	// ClockOffset is how far the store's clock was ahead of this instance's at the last beat. Due times are the store's, so an
-	// offset moves nothing but log times.
-	ClockOffset time.Duration `json:"clock_offset"`
-}
-
-var phaseNames = [...]string{"new", "running", "draining", "closed"}
-
-// backlogBound is how late the next due time may be before Health reports it.
-const backlogBound = time.Minute
-
-// clockBound is how far this instance's clock and the store's may be apart before Health reports it.
-const clockBound = 5 * time.Second
-
-// Health reports how this instance is. It does not ask the store.
-func (s *Scheduler) Health() Health {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.clock.Now()
-	h := Health{
-		Phase: phaseNames[s.phase], Instance: s.instance, InFlight: len(s.flights), Running: s.busy, SetAside: len(s.faults),
-		ClockOffset: s.offset.Round(time.Millisecond),
-	}
-	if s.failing.err != nil {
-		h.Reasons = append(h.Reasons, fmt.Sprintf("the store fails since %s: %s", s.failing.since.UTC().Format(time.RFC3339), errorText(s.failing.err)))
-	}
-	if s.phase == phaseRunning && !s.leaseHeldLocked() {
-		h.Reasons = append(h.Reasons, "no lease: nothing starts until the store renews it")
-	}
-	if late := now.Sub(s.loop.next); s.phase == phaseRunning && !s.loop.next.IsZero() && late > backlogBound {
-		h.Reasons = append(h.Reasons, fmt.Sprintf("backlog: due since %s", late.Round(time.Second)))
-	}
-	if s.offset.Abs() > clockBound {
-		h.Reasons = append(h.Reasons, fmt.Sprintf("clock off: the store's is %v ahead", s.offset.Round(time.Second)))
-	}
-	if n := len(s.faults); n > 0 {
-		h.Reasons = append(h.Reasons, fmt.Sprintf("%d tasks were set aside", n))
-	}
-	h.OK = len(h.Reasons) == 0
-	return h
 }

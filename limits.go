@@ -46,6 +46,11 @@ func (l *kindLimit) hold(n int, now time.Time) int {
 	return n
 }
 
+// free reports whether another start is possible as far as the bucket was filled.
+func (l *kindLimit) free() bool {
+	return (l.concurrency == 0 || l.active < l.concurrency) && (l.every == 0 || l.tokens+tokenSlack >= 1)
+}
+
 // tokenSlack makes up for sums of fractions that end a hair below a whole token.
 const tokenSlack = 1e-6
 
@@ -105,6 +110,9 @@ func (s *Scheduler) returnKindsLocked(o op, started []string) {
 		l.take(used - held)
 		// What was given back may be less than a whole token short of what the bucket would have.
 		l.wanted = l.wanted || o.claim && used >= held
+		if l.wanted && l.free() {
+			s.pokeLocked() // an attempt has ended while the claim was under way
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	DefaultOutputLimit  = 64 << 10
 	DefaultStoreTimeout = 10 * time.Second
 	DefaultRetention    = 90 * 24 * time.Hour
+	DefaultMaxSleep     = 30 * time.Second
 )
 
 const (
@@ -39,6 +40,7 @@ type config struct {
 	observer     Observer
 	outputLimit  int
 	storeTimeout time.Duration
+	maxSleep     time.Duration
 	retention    time.Duration
 	keepRuns     int
 	kindLimits   map[string]kindLimit
@@ -48,7 +50,7 @@ func defaultConfig() config {
 	return config{
 		clock: clock.New(), logger: slog.New(slog.DiscardHandler), concurrency: DefaultConcurrency,
 		register: RunImmediatelyOnRegister, instance: defaultInstance(), lease: DefaultLease, outputLimit: DefaultOutputLimit,
-		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention,
+		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxSleep: DefaultMaxSleep,
 	}
 }
 
@@ -77,7 +79,7 @@ func WithClock(c clock.Clock) Option {
 	}
 }
 
-// WithLogger sets where the Scheduler logs; the default discards. Keys are stable: task_id, task_name, run_id, trigger, attempt,
+// WithLogger sets where the Scheduler logs; the default discards. Keys are stable and listed in docs/observability.md: task_id, task_name, run_id, trigger, attempt,
 // state, error, instance.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *config) error {
@@ -223,6 +225,19 @@ func WithStoreTimeout(d time.Duration) Option {
 			return badOption("WithStoreTimeout", "%v is not between 1ms and 1h", d)
 		}
 		o.storeTimeout = d
+		return nil
+	}
+}
+
+// WithMaxSleep bounds how long the Scheduler goes without looking at its store, though it knows of nothing that is due: the wall clock
+// can jump, a machine can sleep, and a hint that another instance has changed something can be lost. A shorter one finds such
+// things sooner and costs a look each time. Default 30 s, at least 1 ms and at most a day.
+func WithMaxSleep(d time.Duration) Option {
+	return func(o *config) error {
+		if d < time.Millisecond || d > 24*time.Hour {
+			return badOption("WithMaxSleep", "%v is not between 1ms and 24h", d)
+		}
+		o.maxSleep = d
 		return nil
 	}
 }

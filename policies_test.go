@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/store/memory"
 )
 
 func TestReplaceCancelsTheOldRunAndStartsTheNew(t *testing.T) {
@@ -188,4 +189,126 @@ func TestARemovedTaskIsNotRetried(t *testing.T) {
 		assert.Equal(t, []string{"register +0s failed removed"}, w.facts("t"))
 		w.stop()
 	})
+}
+
+// The order to cancel is kept in the store, so it does not matter who gives it.
+func TestAnyInstanceCancelsTheRunOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, busyFor(time.Hour), punctual.WithInstance("works")).start()
+		w.add(hourly("t"))
+		other := w.engine(punctual.WithInstance("asks"))
+		require.NoError(t, other.Start(t.Context()))
+		w.wait(time.Minute)
+		run := w.ledger("t")[0]
+		require.Equal(t, "works", run.Instance)
+		require.NoError(t, other.Cancel(t.Context(), run.ID))
+		w.wait(punctual.DefaultLease / 3)
+		run = w.ledger("t")[0]
+		assert.Equal(t, punctual.StateCanceled, run.State)
+		assert.Equal(t, punctual.ReasonCanceled, run.Reason)
+		assert.LessOrEqual(t, run.FinishedAt.Sub(w.begin), time.Minute+punctual.DefaultLease/3, "with the next beat at the latest")
+		require.NoError(t, other.Shutdown(t.Context()))
+		w.stop()
+	})
+}
+
+func TestCancellingARunThatWaitsLetsTheNextOneGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, busyFor(10*time.Minute)).start()
+		task := hourly("t")
+		task.Overlap, task.MaxQueued = punctual.OverlapQueue, 3
+		w.add(task)
+		second, err := w.s.RunNow(t.Context(), "t")
+		require.NoError(t, err)
+		third, err := w.s.RunNow(t.Context(), "t")
+		require.NoError(t, err)
+		w.wait(time.Minute)
+		require.NoError(t, w.s.Cancel(t.Context(), second.ID))
+		require.ErrorIs(t, w.s.Cancel(t.Context(), second.ID), punctual.ErrRunFinished)
+		w.wait(20 * time.Minute)
+		run, err := w.s.Run(t.Context(), third.ID)
+		require.NoError(t, err)
+		assert.Equal(t, punctual.StateSucceeded, run.State)
+		assert.Equal(t, 10*time.Minute, run.StartedAt.Sub(w.begin))
+		w.stop()
+	})
+}
+
+// A manual run in the way of a fixed delay is a run from whose end the delay counts.
+func TestAFixedDelayCountsFromTheEndOfWhatWasInItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(ctx context.Context, run punctual.Run) (punctual.Result, error) {
+			if run.Trigger == punctual.TriggerManual {
+				return busyFor(90*time.Minute)(ctx, run)
+			}
+			return punctual.Result{}, nil
+		}).start()
+		w.add(punctual.Task{ID: "t", Schedule: punctual.Every(time.Hour).AfterCompletion()})
+		w.wait(30 * time.Minute)
+		_, err := w.s.RunNow(t.Context(), "t")
+		require.NoError(t, err)
+		w.wait(time.Hour)
+		assert.True(t, w.task("t").NextRunAt.IsZero(), "the end of the manual run decides")
+		w.wait(90 * time.Minute)
+		assert.Equal(t, []string{
+			"register +0s succeeded", "manual +30m0s succeeded", "schedule +1h0m0s skipped overlap", "schedule +3h0m0s succeeded",
+		}, w.facts("t"))
+		w.stop()
+	})
+}
+
+// What a fixed delay misses while nobody is there is made up for by the time it is found: the delay counts from then.
+func TestAFixedDelayThatSkipsWhatItMissedCountsFromNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil).start()
+		w.add(punctual.Task{ID: "t", Schedule: punctual.Every(time.Hour).AfterCompletion(), Misfire: punctual.MisfireSkip})
+		w.wait(time.Minute)
+		w.stop()
+		w.wait(5 * time.Hour)
+		w.s = w.engine()
+		w.start()
+		assert.Equal(t, []string{"register +0s succeeded", "schedule +1h0m0s missed misfire"}, w.facts("t"))
+		assert.Equal(t, 6*time.Hour+time.Minute, w.task("t").NextRunAt.Sub(w.begin))
+		w.stop()
+	})
+}
+
+func TestAnAttemptOfADeadInstanceIsRunAgainOrEndsAsLost(t *testing.T) {
+	for lost, want := range map[punctual.Lost][]string{
+		punctual.LostRunAgain: {"register +0s succeeded"},
+		punctual.LostMark:     {"register +0s lost lease lost"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New()
+			dead := newWorld(t, nil)
+			dead.store = mutedStore{store}
+			dead.work = busyFor(48 * time.Hour)
+			dead.s = dead.engine(punctual.WithLease(30 * time.Second))
+			w := newWorld(t, nil)
+			w.store = store
+			w.s = w.engine()
+			dead.start()
+			task := punctual.Task{ID: "t", Schedule: punctual.Every(24 * time.Hour), Lost: lost}
+			dead.add(task)
+			w.start()
+			w.wait(2 * time.Minute)
+			assert.Equal(t, want, w.facts("t"), "%v", lost)
+			w.stop()
+			_ = dead.s.Close()
+		})
+	}
+}
+
+// mutedStore hears the first beat of an instance and no later one, as if the process had died.
+type mutedStore struct{ *memory.Store }
+
+func (m mutedStore) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.BeatReply, error) {
+	if alive, err := m.Instances(ctx); err != nil || len(alive) > 0 {
+		return punctual.BeatReply{}, punctual.ErrUnavailable
+	}
+	return m.Store.Beat(ctx, req)
+}
+
+func (m mutedStore) Finish(context.Context, punctual.FinishRequest) (punctual.FinishReply, error) {
+	return punctual.FinishReply{}, punctual.ErrUnavailable
 }

@@ -17,7 +17,7 @@ const (
 	StateSucceeded                  // the executor returned without error
 	StateFailed                     // the last attempt returned an error or panicked
 	StateCanceled                   // ended by Cancel, by the Shutdown deadline or by the end of the Start context
-	StateSkipped                    // never began; Reason says why and BlockedBy names the run in the way
+	StateSkipped                    // did no work; Reason says why and BlockedBy names the run in the way
 	StateMissed                     // one row for a range of occurrences that were found too late
 	StateLost                       // its instance died or was cut off and the task asked not to run it again
 )
@@ -42,7 +42,7 @@ func (s State) Final() bool { return s > StateRunning && int(s) < len(stateNames
 // for another attempt when their definition is replaced or they are cancelled.
 var transitions = map[State][]State{
 	StatePending: {StateRunning, StateSkipped, StateCanceled, StateFailed, StateLost},
-	StateRunning: {StatePending, StateSucceeded, StateFailed, StateCanceled, StateLost},
+	StateRunning: {StatePending, StateSucceeded, StateFailed, StateCanceled, StateSkipped, StateLost},
 }
 
 // CanBecome reports whether a run may go from state s to state next in one step.
@@ -146,6 +146,8 @@ type Run struct {
 	BlockedBy string `json:"blocked_by,omitempty"`
 	// Instance is the name of the scheduler instance that worked on the current or last attempt.
 	Instance string `json:"instance,omitempty"`
+	// Trace is the task's, as it was when the current attempt started. Executors and observers get it; the ledger does not keep it.
+	Trace string `json:"-"`
 	// Session is the lease under which the current attempt runs.
 	Session string `json:"-"`
 	// Revision is the task's revision that the run was created under.
@@ -184,24 +186,16 @@ const (
 // that works on it must not do so for ever.
 const MaxLost = 10
 
+// runKey is the key of a run's flight in the context of its executor.
 type runKey struct{}
-
-type runInContext struct {
-	run   Run
-	owner *Scheduler
-}
 
 // RunFromContext returns the run that the current goroutine's context belongs to. Executors get such a context, so code deep
 // inside can use the run's id, for example as idempotency key. The answer is false outside a run.
 func RunFromContext(ctx context.Context) (Run, bool) {
-	if r, ok := ctx.Value(runKey{}).(*runInContext); ok {
-		return r.run, true
+	if f, ok := ctx.Value(runKey{}).(*flight); ok {
+		return f.run, true
 	}
 	return Run{}, false
-}
-
-func contextWithRun(ctx context.Context, owner *Scheduler, run Run) context.Context {
-	return context.WithValue(ctx, runKey{}, &runInContext{run, owner})
 }
 
 func enumName(what string, names []string, i int) string {

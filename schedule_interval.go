@@ -57,7 +57,9 @@ func (s IntervalSchedule) Interval() time.Duration { return s.every }
 func (s IntervalSchedule) Delayed() bool { return s.mode == fixedDelay }
 
 // Anchor returns the schedule counted from t, unless its definition has an anchor of its own or counts from ends of runs.
-func (s IntervalSchedule) Anchor(t time.Time) Schedule {
+func (s IntervalSchedule) Anchor(t time.Time) Schedule { return s.anchored(t) }
+
+func (s IntervalSchedule) anchored(t time.Time) IntervalSchedule {
 	if s.pinned || s.mode == fixedDelay {
 		return s
 	}
@@ -73,7 +75,7 @@ func (s IntervalSchedule) fault() error {
 		return fmt.Errorf("%w: interval %v is not a whole number of microseconds", ErrInvalidSchedule, s.every)
 	case s.every > maxDuration:
 		return fmt.Errorf("%w: interval %v is longer than a hundred years", ErrInvalidSchedule, s.every)
-	case s.pinned && (s.anchor.Year() < 1 || s.anchor.Year() > 9999):
+	case s.pinned && (s.anchor.After(lastInstant) || s.anchor.Year() < 1):
 		return fmt.Errorf("%w: the anchor's year %d is not between 1 and 9999", ErrInvalidSchedule, s.anchor.Year())
 	}
 	return nil

@@ -3,9 +3,11 @@ package punctual
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -38,7 +40,7 @@ func New(store Store, executor Executor, opts ...Option) (*Scheduler, error) {
 // Errors: ErrInvalidTask (a *TaskError that names each wrong field; nothing is stored), ErrTaskExists, ErrClosed, or an error of
 // the store.
 func (s *Scheduler) Add(ctx context.Context, task Task) error {
-	return s.register(ctx, task, modeAdd)
+	return s.register(ctx, nil, task, modeAdd)
 }
 
 // Ensure registers a task unless it is registered in just this way: what code calls at each process start. A task that is absent
@@ -46,7 +48,7 @@ func (s *Scheduler) Add(ctx context.Context, task Task) error {
 //
 // Errors: ErrInvalidTask, ErrConflict (only with Task.Revision set), ErrClosed, or an error of the store.
 func (s *Scheduler) Ensure(ctx context.Context, task Task) error {
-	return s.register(ctx, task, modeEnsure)
+	return s.register(ctx, nil, task, modeEnsure)
 }
 
 // Reschedule replaces a task's definition and registers it anew: an enabled interval task runs at once again and its interval
@@ -57,7 +59,7 @@ func (s *Scheduler) Ensure(ctx context.Context, task Task) error {
 //
 // Errors: ErrInvalidTask (the old definition stays), ErrTaskNotFound, ErrConflict, ErrClosed, or an error of the store.
 func (s *Scheduler) Reschedule(ctx context.Context, task Task) error {
-	return s.register(ctx, task, modeReschedule)
+	return s.register(ctx, nil, task, modeReschedule)
 }
 
 // RemoveOption changes what Remove does.
@@ -76,46 +78,64 @@ func CancelRunning() RemoveOption { return func(r *removal) { r.cancelRunning = 
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) Remove(ctx context.Context, id string, opts ...RemoveOption) error {
+	return s.remove(ctx, nil, id, opts)
+}
+
+func (s *Scheduler) remove(ctx context.Context, tx *Tx, id string, opts []RemoveOption) error {
 	var how removal
 	for _, opt := range opts {
 		opt(&how)
 	}
-	_, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) {
-		return r.decideRemove(v, how.keepHistory)
-	}})
-	if err != nil {
-		return err
-	}
-	s.log(ctx, slog.LevelInfo, "task removed", taskAttr(id))
-	s.emit(EventRemoved, id, Run{}, nil)
-	if how.cancelRunning {
-		s.cancelFlightsOf(id, ErrCanceled)
-	}
-	return nil
+	made, err := s.edit(ctx, edit{
+		taskID: id, tx: tx, decide: func(e *editing, v View) (Change, error) { return e.rules.decideRemove(v, how.keepHistory) },
+		done: func(*Change) {
+			s.log(ctx, slog.LevelInfo, "task removed", taskAttr(id))
+			s.emit(EventRemoved, id, nil, nil)
+			if how.cancelRunning {
+				s.cancelFlightsOf(id, ErrCanceled)
+			}
+		},
+	})
+	made.release()
+	return err
 }
 
 // Pause stops a task from running on its schedule until Resume, over restarts and through Ensure. Runs that have not begun end as
 // skipped with ReasonPaused; a run in flight finishes; RunNow works. Pausing a paused task does nothing.
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
-func (s *Scheduler) Pause(ctx context.Context, id string) error {
-	changed, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decidePause(v) }})
-	if err == nil && changed.Status != nil {
-		s.log(ctx, slog.LevelInfo, "task paused", taskAttr(id))
-		s.emit(EventPaused, id, Run{}, nil)
-	}
+func (s *Scheduler) Pause(ctx context.Context, id string) error { return s.pauseTask(ctx, nil, id) }
+
+func (s *Scheduler) pauseTask(ctx context.Context, tx *Tx, id string) error {
+	made, err := s.edit(ctx, edit{
+		taskID: id, tx: tx, decide: func(e *editing, v View) (Change, error) { return e.rules.decidePause(v) },
+		done: func(c *Change) {
+			if c.Status != nil {
+				s.log(ctx, slog.LevelInfo, "task paused", taskAttr(id))
+				s.emit(EventPaused, id, nil, nil)
+			}
+		},
+	})
+	made.release()
 	return err
 }
 
 // Resume ends a pause. The next occurrence after now is the next run: nothing of the pause is owed, and there is no immediate run.
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
-func (s *Scheduler) Resume(ctx context.Context, id string) error {
-	changed, err := s.edit(ctx, edit{taskID: id, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decideResume(v) }})
-	if err == nil && changed.Status != nil {
-		s.log(ctx, slog.LevelInfo, "task resumed", taskAttr(id))
-		s.emit(EventResumed, id, Run{}, nil)
-	}
+func (s *Scheduler) Resume(ctx context.Context, id string) error { return s.resumeTask(ctx, nil, id) }
+
+func (s *Scheduler) resumeTask(ctx context.Context, tx *Tx, id string) error {
+	made, err := s.edit(ctx, edit{
+		taskID: id, tx: tx, decide: func(e *editing, v View) (Change, error) { return e.rules.decideResume(v) },
+		done: func(c *Change) {
+			if c.Status != nil {
+				s.log(ctx, slog.LevelInfo, "task resumed", taskAttr(id))
+				s.emit(EventResumed, id, nil, nil)
+			}
+		},
+	})
+	made.release()
 	return err
 }
 
@@ -124,14 +144,19 @@ func (s *Scheduler) Resume(ctx context.Context, id string) error {
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) RunNow(ctx context.Context, id string) (Run, error) {
-	changed, err := s.edit(ctx, edit{taskID: id, mayStart: true, decide: func(r *rules, v View, o *op) (Change, error) {
-		v.Slots = s.slotsFor(o, v.Record.Task.Kind, v.Slots)
-		return r.decideRunNow(v)
+	return s.runNow(ctx, nil, id)
+}
+
+func (s *Scheduler) runNow(ctx context.Context, tx *Tx, id string) (Run, error) {
+	made, err := s.edit(ctx, edit{taskID: id, tx: tx, mayStart: true, decide: func(e *editing, v View) (Change, error) {
+		v.Slots = e.slotsFor(v.Record.Task.Kind, v.Slots)
+		return e.rules.decideRunNow(v)
 	}})
 	if err != nil {
 		return Run{}, err
 	}
-	return changed.Insert[0], nil
+	defer made.release()
+	return made.change.Insert[0], nil
 }
 
 // Cancel ends a run. One that is pending never begins; one that is running has its context cancelled with cause ErrCanceled, here
@@ -139,13 +164,14 @@ func (s *Scheduler) RunNow(ctx context.Context, id string) (Run, error) {
 //
 // Errors: ErrRunNotFound, ErrRunFinished, ErrClosed, or an error of the store.
 func (s *Scheduler) Cancel(ctx context.Context, runID string) error {
-	_, err := s.edit(ctx, edit{runID: runID, decide: func(r *rules, v View, _ *op) (Change, error) { return r.decideCancel(v) }})
+	made, err := s.edit(ctx, edit{runID: runID, decide: func(e *editing, v View) (Change, error) { return e.rules.decideCancel(v) }})
+	made.release()
 	return err
 }
 
 // Task returns a task as it stands. Errors: ErrTaskNotFound, or an error of the store. Queries work after Shutdown too.
 func (s *Scheduler) Task(ctx context.Context, id string) (Snapshot, error) {
-	return storeCall(ctx, s, func(ctx context.Context) (Snapshot, error) { return s.store.Task(ctx, id) })
+	return storeCall(ctx, s, "task", func(ctx context.Context) (Snapshot, error) { return s.store.Task(ctx, id) })
 }
 
 // Tasks lists tasks in the order of their ids. The next page is asked for with the last id as q.After.
@@ -156,12 +182,12 @@ func (s *Scheduler) Tasks(ctx context.Context, q TaskQuery) ([]Snapshot, error) 
 		return nil, err
 	}
 	q.Limit = limit
-	return storeCall(ctx, s, func(ctx context.Context) ([]Snapshot, error) { return s.store.Tasks(ctx, q) })
+	return storeCall(ctx, s, "tasks", func(ctx context.Context) ([]Snapshot, error) { return s.store.Tasks(ctx, q) })
 }
 
 // Run returns one entry of the ledger. Errors: ErrRunNotFound, or an error of the store.
 func (s *Scheduler) Run(ctx context.Context, id string) (Run, error) {
-	return storeCall(ctx, s, func(ctx context.Context) (Run, error) { return s.store.Run(ctx, id) })
+	return storeCall(ctx, s, "run", func(ctx context.Context) (Run, error) { return s.store.Run(ctx, id) })
 }
 
 // Runs lists entries of the ledger, newest first. The next page is asked for with the last id as q.Before.
@@ -172,7 +198,7 @@ func (s *Scheduler) Runs(ctx context.Context, q RunQuery) ([]Run, error) {
 		return nil, err
 	}
 	q.Limit = limit
-	return storeCall(ctx, s, func(ctx context.Context) ([]Run, error) { return s.store.Runs(ctx, q) })
+	return storeCall(ctx, s, "runs", func(ctx context.Context) ([]Run, error) { return s.store.Runs(ctx, q) })
 }
 
 // Instances lists the live instances that share the store; nil when the store is not made for sharing.
@@ -180,7 +206,7 @@ func (s *Scheduler) Instances(ctx context.Context) ([]Instance, error) {
 	if s.leaser == nil {
 		return nil, nil
 	}
-	return storeCall(ctx, s, s.leaser.Instances)
+	return storeCall(ctx, s, "instances", s.leaser.Instances)
 }
 
 func queryLimit(n int) (int, error) {
@@ -191,98 +217,159 @@ func queryLimit(n int) (int, error) {
 }
 
 // register is Add, Ensure and Reschedule.
-func (s *Scheduler) register(ctx context.Context, task Task, mode registerMode) error {
+func (s *Scheduler) register(ctx context.Context, tx *Tx, task Task, mode registerMode) error {
 	if err := task.Validate(); err != nil {
 		return err
 	}
-	task = task.clone()
-	_, err := s.edit(ctx, edit{
-		taskID: task.ID, key: task.ConcurrencyKey, mayCreate: true, mayStart: true,
-		decide: func(r *rules, v View, o *op) (Change, error) {
-			v.Slots = s.slotsFor(o, task.Kind, v.Slots)
-			return r.decideRegister(v, task, mode)
-		},
-		committed: func(c *Change) { s.registered(ctx, c) },
+	made, err := s.edit(ctx, edit{
+		taskID: task.ID, tx: tx, key: task.ConcurrencyKey, mayCreate: true, mayStart: true,
+		task: task.clone(), mode: mode, decide: decideRegistration,
 	})
+	made.release()
 	return err
 }
 
-// registered tells of a registration, if it was one.
+func decideRegistration(e *editing, v View) (Change, error) {
+	v.Slots = e.slotsFor(e.task.Kind, v.Slots)
+	return e.rules.decideRegister(v, &e.task, e.mode, &e.room)
+}
+
+// registered tells of a registration.
 func (s *Scheduler) registered(ctx context.Context, c *Change) {
-	if c.Task == nil {
-		return
+	if s.logger.Enabled(ctx, slog.LevelDebug) {
+		s.log(ctx, slog.LevelDebug, "task registered", taskAttr(c.Task.ID), slog.Int64("revision", c.Task.Revision),
+			slog.Time("next_run_at", c.Status.NextRunAt))
 	}
-	var immediate Run
-	for _, run := range c.Insert {
-		if run.Trigger == TriggerRegister {
-			immediate = run
+	var immediate *Run
+	for i := range c.Insert {
+		if c.Insert[i].Trigger == TriggerRegister {
+			immediate = &c.Insert[i]
 		}
 	}
-	s.log(ctx, slog.LevelDebug, "task registered", taskAttr(c.Task.ID), slog.Int64("revision", c.Task.Revision),
-		slog.Time("next_run_at", c.Status.NextRunAt))
 	s.emit(EventRegistered, c.Task.ID, immediate, nil)
 }
 
 // edit is one change of one task that a host asks for.
 type edit struct {
 	taskID    string
-	runID     string
+	runID     string // instead of taskID
+	tx        *Tx    // the host's transaction that it is part of; nil for one of its own
 	key       string // the concurrency key of a new definition
 	mayCreate bool
 	mayStart  bool // the change may start a run, if this instance has a slot
-	decide    func(*rules, View, *op) (Change, error)
-	committed func(*Change) // told before anything of the change starts; nil for nobody
+	task      Task // the new definition of a registration
+	mode      registerMode
+	decide    func(*editing, View) (Change, error)
+	done      func(*Change) // told after all else that follows from the change; nil for nobody
 }
 
-// edit carries out e, starts what the change started and wakes the loop if something is due earlier than it knows.
-func (s *Scheduler) edit(ctx context.Context, e edit) (Change, error) {
+// editing is an edit under way: what it was allowed, and what the last call of its decide function saw and said.
+type editing struct {
+	edit
+	scheduler *Scheduler
+	rules     rules
+	op        op
+	change    Change
+	conduct   conduct // of the task as the edit leaves it, like the two below
+	payload   json.RawMessage
+	labels    map[string]string
+	now       time.Time
+	room      registerRoom
+	decideIt  DecideFunc // decideNow
+}
+
+// edits are editings that nobody needs any more: one is large, and a host may make a million edits.
+var edits = sync.Pool{New: func() any {
+	e := &editing{}
+	e.decideIt = e.decideNow
+	return e
+}}
+
+// release says that neither the editing nor its change is needed any more. One in a transaction of the host waits for the commit.
+func (e *editing) release() {
+	if e != nil && e.tx == nil {
+		*e = editing{decideIt: e.decideIt}
+		edits.Put(e)
+	}
+}
+
+func (e *editing) decideNow(v View) (Change, error) {
+	if v.Record == nil && !e.mayCreate && e.runID == "" {
+		return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
+	}
+	c, err := e.decide(e, v)
+	if err == nil {
+		e.change, e.now = c, v.Now
+		task := c.Task
+		if task == nil && v.Record != nil {
+			task = &v.Record.Task
+		}
+		if task != nil {
+			e.conduct, e.payload, e.labels = task.conduct(), task.Payload, task.Labels
+		}
+	}
+	return c, err
+}
+
+// slotsFor is how many runs of a kind the edit may start at once.
+func (e *editing) slotsFor(kind string, slots int) int {
+	return e.scheduler.slotsFor(&e.op, kind, slots)
+}
+
+// edit carries out e, starts what the change started and wakes the loop if something is due earlier than it knows. In a transaction of the
+// host nothing is started, and all else waits for its commit.
+func (s *Scheduler) edit(ctx context.Context, e edit) (*editing, error) {
+	var editor Editor = s.store
+	if e.tx != nil {
+		editor, e.mayStart = e.tx.editor, false
+	}
 	op, err := s.beginOp(e.mayStart)
 	if err != nil {
-		return Change{}, err
+		return nil, err
 	}
+	made := edits.Get().(*editing)
+	made.edit, made.scheduler, made.rules, made.op = e, s, s.rulesFor(op.session), op
 	var started []string
-	defer func() { s.endOp(op, started) }()
-	rules := s.rules(op.session)
-	var changed Change
-	var task Task
-	var at time.Time
-	req := EditRequest{TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: op.session, Slots: op.slots, ConcurrencyKey: e.key}
-	req.Decide = func(v View) (Change, error) {
-		if v.Record == nil && !e.mayCreate && e.runID == "" {
-			return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
-		}
-		c, err := e.decide(rules, v, &op)
-		if err != nil {
-			return Change{}, err
-		}
-		changed, at = c, v.Now
-		switch {
-		case c.Task != nil:
-			task = *c.Task
-		case v.Record != nil:
-			task = v.Record.Task
-		}
-		return c, nil
+	defer func() { s.endOp(made.op, started) }()
+	req := EditRequest{
+		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: op.session, Slots: op.slots, ConcurrencyKey: e.key, Decide: made.decideIt,
 	}
-	reply, err := storeCall(ctx, s, func(ctx context.Context) (EditReply, error) { return s.store.Edit(ctx, req) })
+	reply, err := storeCall(ctx, s, "edit", func(ctx context.Context) (EditReply, error) { return editor.Edit(ctx, req) })
 	if err != nil {
-		return Change{}, err
+		return nil, err
 	}
-	changed.Insert = dropRuns(changed.Insert, reply.Dropped)
-	if e.committed != nil {
-		e.committed(&changed)
+	made.change.Insert = dropRuns(made.change.Insert, reply.Dropped)
+	if e.tx != nil {
+		at := s.clock.Now()
+		e.tx.held = append(e.tx.held, func() { s.follow(ctx, made, nil, made.now.Add(s.clock.Since(at))) })
+		return made, nil
 	}
-	s.announce(&changed)
-	for i := range changed.Insert {
-		if run := changed.Insert[i]; run.State == StateRunning {
-			run.Payload, run.Labels = task.Payload, task.Labels
-			s.dispatch(run, &task)
-			started = append(started, run.Kind)
+	s.follow(ctx, made, &started, made.now)
+	return made, nil
+}
+
+// follow does what follows from a committed change, at a time of the store: it starts the change's running runs, and adds their kinds to
+// started.
+func (s *Scheduler) follow(ctx context.Context, e *editing, started *[]string, at time.Time) {
+	c := &e.change
+	if c.Task != nil {
+		s.registered(ctx, c) // before anything of it starts
+	}
+	s.announce(c)
+	for i := range c.Insert {
+		if c.Insert[i].State != StateRunning {
+			continue
 		}
+		run := c.Insert[i]
+		run.Payload, run.Labels = e.payload, e.labels
+		s.dispatch(s.newFlight(&e.op, &run, e.conduct))
+		*started = append(*started, run.Kind)
 	}
-	s.carryOut(changed.Cancel)
-	s.noteDue(dueOf(&changed), at)
-	return changed, nil
+	s.carryOut(c.Cancel)
+	s.noteDue(dueOf(c), at)
+	if e.done != nil {
+		e.done(c)
+	}
 }
 
 // dueOf returns the earliest time at which something of the change is due; zero when nothing is.

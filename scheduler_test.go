@@ -556,6 +556,7 @@ func TestFirstDelayAndRegisterSpreadMoveTheAnchor(t *testing.T) {
 	})
 }
 
+// Case C8 (go-cron ran a slot that was 39 h old): down for 48 h, every five minutes.
 func TestMissedOccurrencesAfterADowntime(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -588,6 +589,7 @@ func TestMissedOccurrencesAfterADowntime(t *testing.T) {
 	}
 }
 
+// C8 again: a year of seconds is decided without a walk; BenchmarkCountAYear says how quickly.
 func TestAYearOfSecondsIsDecidedInOneStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -701,6 +703,7 @@ func TestBadDefinitionsAreRefusedWithEachFieldNamed(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// Case C5: one peer hangs.
 func TestCronThatNeverMatchesIsRefusedWhenItIsMade(t *testing.T) {
 	_, err := punctual.Cron("0 0 30 2 *", time.UTC)
 	require.ErrorIs(t, err, punctual.ErrInvalidSchedule)
@@ -757,7 +760,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 		}
 		w.wait(time.Minute)
 		assert.Len(t, w.calls, 200)
-		assert.LessOrEqual(t, runtime.NumGoroutine(), before)
+		assert.LessOrEqual(t, runtime.NumGoroutine(), before+5, "the runtime may have started some of its own, but none for each run")
 		assert.Less(t, int64(heapInUse())-int64(heap), int64(1<<20), "bytes of heap that 100,000 tasks have left behind")
 		left, err := w.s.Tasks(t.Context(), punctual.TaskQuery{})
 		require.NoError(t, err)

@@ -34,11 +34,11 @@ type Store interface {
 	Edit(ctx context.Context, req EditRequest) (EditReply, error)
 
 	// Claim takes what is due: tasks whose NextRunAt is not after now, and pending runs whose DueAt is not after now, of the
-	// kinds asked for, in due order: by due time less Priority times PriorityStep, and then id. Each such task is locked (a task that somebody else holds locked is passed
-	// over), shown to decide once with all of its due runs, and the Change applied, all or nothing per task. Live counts in the
-	// View are read after the lock was taken. It stops when Limit runs have been started or nothing more is due; it may stop
-	// earlier after a fair batch, since NextDue says whether to come again. When a kind has used up its own limit (KindLimits),
-	// whatever is of that kind is passed over, by NextDue too.
+	// kinds asked for, in due order: by due time less Priority times PriorityStep, and then id. Each such task is locked (a task
+	// that somebody else holds locked is passed over), shown to decide once with all of its due runs, and the Change applied, all
+	// or nothing per task. Live counts in the View are read after the lock was taken. It stops when Limit runs have been started
+	// or nothing more is due; it may stop earlier after a fair batch, since NextDue says whether to come again. When a kind has
+	// used up its own limit (KindLimits), whatever is of that kind is passed over, by NextDue too.
 	//
 	// A task that cannot be decoded, or whose decide function answers with an error, is set aside: its Fault is kept with the
 	// task, it is not due again before it is edited, and the rest proceeds.
@@ -106,7 +106,7 @@ type Leaser interface {
 }
 
 // Watcher is implemented by stores that can tell one instance about another's edits. It is only a hint: correctness and
-// liveness never depend on it, since a Scheduler looks at its store at least every 30 s.
+// liveness never depend on it, since a Scheduler looks at its store at least every 30 s, or what WithMaxSleep says.
 type Watcher interface {
 	// Watch calls notify soon after another instance may have made something due or ordered a cancel, until ctx is done. Hints
 	// may be lost, repeated and false. It returns nil when ctx is done and an error when it cannot go on; the engine then
@@ -149,10 +149,12 @@ type Skipping struct {
 
 // View is what a decide function sees of one task, read under the task's lock.
 type View struct {
-	Now    time.Time // the time that decides, in UTC microseconds without monotonic reading
-	Record *Record   // nil when there is no such task; not to be changed
+	Now time.Time // the time that decides, in UTC microseconds without monotonic reading
+	// Record is nil when there is no such task. It is not to be changed, and the store may use it for another task once the decide function
+	// has returned.
+	Record *Record
 	// Pending are the task's pending runs, by DueAt and then id, after them those that wait for the gate, last those that wait for
-	// their key: all of them in Edit, only those that are due in Claim.
+	// their key: all of them in Edit, only those that are due in Claim. The decide function may change them.
 	Pending []Run
 	// Active counts the task's running runs; OldestActive is the smallest id among them.
 	Active       int
@@ -173,13 +175,15 @@ type View struct {
 	Run *Run
 }
 
-// Change is what a decide function wants done to one task. The zero Change does nothing.
+// Change is what a decide function wants done to one task. The zero Change does nothing. The engine uses its memory again once the call that
+// asked has returned without error, so a store keeps copies.
 type Change struct {
 	// Task replaces the definition, or creates the task (Edit only). Its Revision is already the new one.
 	Task *Task
 	// Status replaces the state; always set when Task is. It clears Fault.
 	Status *Status
-	// Remove deletes the task: with its whole history, live runs included, unless KeepHistory (Edit only).
+	// Remove deletes the task: with its whole history, live runs included, unless KeepHistory (Edit only). With KeepHistory, Insert
+	// and Update apply.
 	Remove      bool
 	KeepHistory bool
 	// Insert adds ledger rows in any state; a running one was started for the requesting session. A row for an occurrence
@@ -250,7 +254,9 @@ type ClaimRequest struct {
 	Kinds   []string // kinds that this instance handles; nil means all, empty none
 	// KindLimits bounds how many runs of some kinds may be started, zero for none; other kinds are bounded by Limit alone.
 	KindLimits map[string]int
-	Decide     DecideFunc
+	// Started is an empty slice whose room a store may use for ClaimReply.Started.
+	Started []Run
+	Decide  DecideFunc
 }
 
 // ClaimReply is the answer to Claim.
@@ -381,6 +387,8 @@ type Snapshot struct {
 	// NextRunAt is the next occurrence; zero when none is owed (disabled, paused, used up, or a fixed delay whose run is still
 	// busy).
 	NextRunAt time.Time
+	// Anchor is the instant that the schedule counts from: that of the registration, or of its delayed first run.
+	Anchor time.Time
 	// LastRun is the run created last; nil when the ledger has none.
 	LastRun *Run
 	// Active counts the running runs.

@@ -65,6 +65,10 @@ type Task struct {
 	// Labels are for the host's own grouping and for queries. Keys and values of at most 255 bytes without control
 	// characters, keys not empty, at most 64 of them.
 	Labels map[string]string
+	// Trace is where the registration comes from, as a W3C traceparent, so that observers can link runs with it. It is no part of
+	// the definition: a task that differs in nothing else is the same to Ensure, and keeps the trace that it has. At most 255 bytes
+	// without control characters; empty means none.
+	Trace string
 	// Revision makes Reschedule and Ensure compare-and-set: unless it is zero, the task must still have this revision, else
 	// ErrConflict. Snapshot.Task carries the current one.
 	Revision int64
@@ -326,12 +330,22 @@ func (t Task) sameDefinition(u Task) bool {
 // Validate reports everything that is wrong with the definition as a *TaskError, which wraps ErrInvalidTask, or nil. Add, Ensure
 // and Reschedule call it first, so hosts need it only to check forms early.
 func (t Task) Validate() error {
-	v := validation{task: &t}
+	if fields := t.faults(); len(fields) > 0 {
+		return &TaskError{TaskID: t.ID, Fields: fields}
+	}
+	return nil
+}
+
+// faults lists what is wrong with the definition. Each part is handed over by itself, since a definition as a whole would be moved to the heap
+// for it.
+func (t *Task) faults() []FieldError {
+	var v validation
 	v.text("ID", t.ID, true)
 	v.text("Name", t.Name, false)
 	v.text("Kind", t.Kind, false)
-	v.schedule()
-	v.payload()
+	v.text("Trace", t.Trace, false)
+	v.schedule(t.Schedule)
+	v.payload(t.Payload)
 	v.known("OnRegister", int(t.OnRegister), registerNames)
 	v.known("Overlap", int(t.Overlap), overlapNames)
 	v.known("Misfire", int(t.Misfire), misfireNames)
@@ -347,21 +361,15 @@ func (t Task) Validate() error {
 		v.add("Priority", "must be between %d and %d", MinPriority, MaxPriority)
 	}
 	v.count("MisfireLimit", t.MisfireLimit)
-	v.retry()
-	v.labels()
+	v.retry(t.Retry)
+	v.labels(t.Labels)
 	if t.Revision < 0 {
 		v.add("Revision", "must not be negative")
 	}
-	if len(v.fields) == 0 {
-		return nil
-	}
-	return &TaskError{TaskID: t.ID, Fields: v.fields}
+	return v.fields
 }
 
-type validation struct {
-	task   *Task
-	fields []FieldError
-}
+type validation struct{ fields []FieldError }
 
 func (v *validation) add(field, reason string, args ...any) {
 	v.fields = append(v.fields, FieldError{field, fmt.Sprintf(reason, args...)})
@@ -379,6 +387,8 @@ func textFault(s string, required bool) string {
 		return "must not be empty"
 	case len(s) > maxName:
 		return fmt.Sprintf("is %d bytes long, at most %d are allowed", len(s), maxName)
+	case plain(s):
+		return ""
 	case !utf8.ValidString(s):
 		return "is not valid UTF-8"
 	case strings.ContainsFunc(s, unicode.IsControl):
@@ -388,8 +398,17 @@ func textFault(s string, required bool) string {
 	}
 }
 
-func (v *validation) schedule() {
-	s := v.task.Schedule
+// plain reports whether a text has nothing but printable ASCII, as most have.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validation) schedule(s Schedule) {
 	if s == nil {
 		v.add("Schedule", "is missing; use Every, Daily, Cron, Once or ParseSchedule")
 		return
@@ -404,6 +423,10 @@ func (v *validation) schedule() {
 		v.add("Schedule", "interval %v is too short, at least %v is needed", i.Interval(), MinInterval)
 		return
 	}
+	switch s.(type) {
+	case IntervalSchedule, OnceSchedule:
+		return // their text forms are short and always read back
+	}
 	text := s.String()
 	if len(text) > maxSchedule {
 		v.add("Schedule", "text form is %d bytes long, at most %d are allowed", len(text), maxSchedule)
@@ -414,8 +437,7 @@ func (v *validation) schedule() {
 	}
 }
 
-func (v *validation) payload() {
-	p := v.task.Payload
+func (v *validation) payload(p json.RawMessage) {
 	switch {
 	case len(p) > MaxPayload:
 		v.add("Payload", "is %d bytes long, at most %d are allowed", len(p), MaxPayload)
@@ -447,8 +469,7 @@ func (v *validation) count(field string, n int) {
 	}
 }
 
-func (v *validation) retry() {
-	r := v.task.Retry
+func (v *validation) retry(r Retry) {
 	v.count("Retry.MaxAttempts", r.MaxAttempts)
 	v.duration("Retry.Initial", r.Initial)
 	v.duration("Retry.Max", r.Max)
@@ -460,16 +481,19 @@ func (v *validation) retry() {
 	}
 }
 
-func (v *validation) labels() {
-	if n := len(v.task.Labels); n > maxLabels {
+func (v *validation) labels(labels map[string]string) {
+	if n := len(labels); n > maxLabels {
 		v.add("Labels", "has %d entries, at most %d are allowed", n, maxLabels)
 		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(v.task.Labels)) {
+	if len(labels) == 0 {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if reason := textFault(key, true); reason != "" {
 			v.add("Labels", "key %q %s", clip(key, 64), reason)
 		}
-		if reason := textFault(v.task.Labels[key], false); reason != "" {
+		if reason := textFault(labels[key], false); reason != "" {
 			v.add("Labels", "value of %q %s", clip(key, 64), reason)
 		}
 	}

@@ -4,18 +4,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	goopenai "github.com/sashabaranov/go-openai"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // Facts are what Result.Facts holds as JSON.
 type Facts struct {
 	// Model is the model that answered, or the one asked for when the answer does not say.
 	Model string `json:"model,omitempty"`
-	// FinishReason is the endpoint's word on why the text ends: "stop", "length" (a token limit), "content_filter", ...
+	// FinishReason is the endpoint's word on why the text ends: "stop", "length" (a token limit), "content_filter", ... What the Responses
+	// API reports is said in these words, too.
 	FinishReason string `json:"finish_reason,omitempty"`
 	// Usage counts tokens; nil when the endpoint did not.
 	Usage *Usage `json:"usage,omitempty"`
@@ -41,16 +42,26 @@ type Usage struct {
 	ReasoningTokens int `json:"reasoning_tokens,omitempty"`
 }
 
+// usageOf reads a usage with the names of either API.
 func usageOf(raw json.RawMessage) *Usage {
 	var u goopenai.Usage
-	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &u) != nil {
+	var r goopenai.ResponseUsage
+	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &u) != nil || json.Unmarshal(raw, &r) != nil {
 		return nil
 	}
-	usage := Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens, TotalTokens: u.TotalTokens}
+	usage := Usage{
+		PromptTokens: max(u.PromptTokens, r.InputTokens), CompletionTokens: max(u.CompletionTokens, r.OutputTokens), TotalTokens: u.TotalTokens,
+	}
 	if d := u.PromptTokensDetails; d != nil {
 		usage.CachedTokens = d.CachedTokens
 	}
+	if d := r.InputTokensDetails; d != nil {
+		usage.CachedTokens = d.CachedTokens
+	}
 	if d := u.CompletionTokensDetails; d != nil {
+		usage.ReasoningTokens = d.ReasoningTokens
+	}
+	if d := r.OutputTokensDetails; d != nil {
 		usage.ReasoningTokens = d.ReasoningTokens
 	}
 	if usage.TotalTokens == 0 {
@@ -69,18 +80,25 @@ func (x *exchange) factsJSON() json.RawMessage {
 	return mustJSON(x.facts)
 }
 
-// judge turns a decoded completion into a result. Only text that the model meant as its answer is a success.
-func (x *exchange) judge(response goopenai.ChatCompletionResponse, limit int) (punctual.Result, error) {
-	message := response.Choices[0].Message
-	text := strings.ToValidUTF8(x.redact.answer(textOfMessage(message)), "\uFFFD")
-	err := x.fault(text, message)
+// message is what the model said, by either API.
+type message struct{ text, refusal, reasoning string }
+
+func messageOfCompletion(answer goopenai.ChatCompletionResponse) message {
+	m := answer.Choices[0].Message
+	return message{textOfMessage(m), m.Refusal, m.ReasoningContent}
+}
+
+// judge turns what was said into a result. Only text that the model meant as its answer is a success.
+func (x *exchange) judge(m message, limit int) (punctual.Result, error) {
+	text := strings.ToValidUTF8(x.redact.Answer(m.text), "\uFFFD")
+	err := x.fault(text, m)
 	var result punctual.Result
 	if mark := x.ending(); err == nil && mark != "" {
 		result.Output, x.facts.Cut = bound(text+mark, limit)
 	} else {
 		result.Output, x.facts.Cut = bound(text, limit)
 	}
-	if refusal := x.redact.answer(message.Refusal); result.Output == "" && refusal != "" {
+	if refusal := x.redact.Answer(m.refusal); result.Output == "" && refusal != "" {
 		result.Output, x.facts.Cut = bound(refusal, limit)
 	}
 	result.Facts = x.factsJSON()
@@ -88,22 +106,22 @@ func (x *exchange) judge(response goopenai.ChatCompletionResponse, limit int) (p
 }
 
 // fault says why an answer is none, or nil.
-func (x *exchange) fault(text string, message goopenai.ChatCompletionMessage) error {
+func (x *exchange) fault(text string, m message) error {
 	host, blank := x.endpoint.Host, strings.TrimSpace(text) == ""
 	switch finish := x.facts.FinishReason; {
 	case finish == "error":
 		return x.bad("a text that the model could not finish (finish_reason error)")
 	case !blank:
 		return nil
-	case message.Refusal != "":
-		return punctual.Permanent(fmt.Errorf("%w to answer: %s: %s", ErrRefused, host, x.redact.text(message.Refusal, maxMessage)))
+	case m.refusal != "":
+		return punctual.Permanent(fmt.Errorf("%w to answer: %s: %s", ErrRefused, host, x.redact.Line(m.refusal, maxMessage)))
 	case finish == "content_filter":
 		return punctual.Permanent(fmt.Errorf("%w to answer: %s: the content filter left no text (finish_reason content_filter)", ErrRefused, host))
 	case finish == "length":
 		return punctual.Permanent(x.bad("no text: the token limit was used up before it began (finish_reason length)%s: raise max_tokens", x.spent()))
 	case len(x.toolCalls) > 0:
 		return x.bad("no text but a call of the tool %s, and no tools were offered", strings.Join(x.toolCalls[:min(len(x.toolCalls), 5)], ", "))
-	case strings.TrimSpace(message.ReasoningContent) != "":
+	case strings.TrimSpace(m.reasoning) != "":
 		return x.bad("reasoning but no text%s", x.reason())
 	}
 	return x.bad("an empty text%s", x.reason())
@@ -146,15 +164,6 @@ func textOfMessage(m goopenai.ChatCompletionMessage) string {
 	return b.String()
 }
 
-// bound cuts a text to at most limit bytes, the mark included, at a rune boundary.
 func bound(s string, limit int) (string, bool) {
-	if len(s) <= limit {
-		return s, false
-	}
-	mark := fmt.Sprintf("\n[cut, %d bytes in all]", len(s))
-	n := max(limit-len(mark), 0)
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + mark, true
+	return outbound.Bound(s, limit, fmt.Sprintf("\n[cut, %d bytes in all]", len(s)))
 }

@@ -1,4 +1,4 @@
-// Package openai is a Punctual executor that asks an OpenAI-compatible endpoint for a chat completion.
+// Package openai is a Punctual executor that asks an OpenAI-compatible endpoint for a chat completion, or for a response of the Responses API.
 //
 // The task's payload is a Request as JSON: the model, a prompt or a list of messages, and a few settings. API keys are never
 // part of it; a payload names a key and the executor looks it up in a KeySource when the attempt starts.

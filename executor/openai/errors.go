@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // Errors besides *APIError that an attempt can end with. Those of the network wrap what the HTTP client reported.
@@ -38,7 +38,7 @@ type APIError struct {
 func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "openai: %s answered %d", e.Endpoint, e.StatusCode)
-	if isSuccess(e.StatusCode) {
+	if outbound.IsSuccess(e.StatusCode) {
 		b.WriteString(" with an error inside")
 	} else if text := http.StatusText(e.StatusCode); text != "" {
 		b.WriteString(" " + text)
@@ -83,27 +83,15 @@ func (e *APIError) isPermanent() bool {
 		return true
 	}
 	status := e.StatusCode
-	if isSuccess(status) {
+	if outbound.IsSuccess(status) {
 		n, err := strconv.Atoi(code)
 		if err != nil || n < 400 || n > 599 {
 			return hopelessInside[code] || hopelessInside[kind]
 		}
 		status = n
 	}
-	return !isRetryable(status)
+	return !outbound.IsRetryable(status)
 }
-
-// isRetryable: 408 and 425 ask for another try, 409 means that the same request is still being worked on, 429 is a limit that
-// passes, 5xx is trouble at the other side. A redirect that was not followed and every other 4xx is a mistake in the task.
-func isRetryable(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= 500
-}
-
-func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
 // verdict marks the error for the scheduler.
 func (e *APIError) verdict() error {
@@ -116,25 +104,9 @@ func (e *APIError) verdict() error {
 	return e
 }
 
-// said is an error with a cleaned text in place of its cause's.
-type said struct {
-	text  string
-	cause error
-}
-
-func (e *said) Error() string { return e.text }
-func (e *said) Unwrap() error { return e.cause }
-
 // stopped is the error of a call whose context ended, or nil when it has not.
 func stopped(ctx context.Context, host string) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); !errors.Is(cause, err) {
-		return fmt.Errorf("openai: call to %s stopped: %w (%w)", host, cause, err)
-	}
-	return fmt.Errorf("openai: call to %s stopped: %w", host, err)
+	return outbound.Stopped(ctx, "openai: call to "+host)
 }
 
 // Sizes of what is kept of an endpoint's error.
@@ -206,7 +178,7 @@ func retryDelay(details json.RawMessage) time.Duration {
 	}
 	_ = json.Unmarshal(details, &items)
 	for _, item := range items {
-		if d := parseDuration(item.RetryDelay); d > 0 {
+		if d := outbound.ParseDuration(item.RetryDelay); d > 0 {
 			return d
 		}
 	}
@@ -233,13 +205,4 @@ func textOf(raw json.RawMessage) string {
 		return strings.Join(list, ", ")
 	}
 	return string(raw)
-}
-
-// withoutURL takes off what the HTTP client wraps around the cause: the whole URL, whose query is nobody's business.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/benbjohnson/clock"
 	goopenai "github.com/sashabaranov/go-openai"
+
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // exchange is one request and its answer. It stands between go-openai and the HTTP client, because go-openai drops the headers
@@ -28,8 +30,11 @@ type exchange struct {
 	limit     int64
 	clock     clock.Clock
 	maxWait   time.Duration
-	redact    redactor
+	redact    outbound.Redactor
 	requested string // the model that was asked for
+	api       string // APIResponses, or chat completions
+	stream    bool
+	patience  time.Duration // how long a stream may be silent; zero for no limit
 
 	sent      bool // the HTTP client got the request
 	passed    bool // go-openai got a success to decode
@@ -42,10 +47,12 @@ var _ goopenai.HTTPDoer = (*exchange)(nil)
 // errorBodyLimit is how much of an answer that is no success is read: enough for any error object.
 const errorBodyLimit = 64 << 10
 
-// Do sends the request that go-openai built, after completing it. It returns a response only when that is a success with a
-// choice in it, reduced to the members that are used, so that an odd value elsewhere does not spoil a good answer.
+// Do sends the request that go-openai built, after completing it. It returns a response only when that is a success with
+// something in it that the model said, reduced to the members that are used, so that an odd value elsewhere does not spoil a good answer.
 func (x *exchange) Do(built *http.Request) (*http.Response, error) {
-	req, err := x.complete(built)
+	limited, quiet := watchSilence(built.Context(), x.clock, x.patience)
+	defer quiet.stop()
+	req, err := x.complete(built.WithContext(limited))
 	if err != nil {
 		return nil, err
 	}
@@ -56,24 +63,31 @@ func (x *exchange) Do(built *http.Request) (*http.Response, error) {
 		if ctxErr := stopped(ctx, host); ctxErr != nil {
 			return nil, ctxErr
 		}
-		err = withoutURL(err)
+		err = outbound.WithoutURL(err)
 		if errors.Is(err, io.EOF) {
-			return nil, &said{fmt.Sprintf("openai: %s closed the connection without an answer", host), err}
+			return nil, outbound.Say(fmt.Sprintf("openai: %s closed the connection without an answer", host), err)
 		}
-		return nil, &said{fmt.Sprintf("openai: no answer from %s: %s", host, x.redact.text(err.Error(), maxMessage)), err}
+		return nil, outbound.Say(fmt.Sprintf("openai: no answer from %s: %s", host, x.redact.Line(err.Error(), maxMessage)), err)
 	}
 	defer resp.Body.Close()
 	x.facts = Facts{
 		Endpoint: host, Status: resp.StatusCode, Model: x.requested,
-		RequestID: x.redact.text(resp.Header.Get("X-Request-Id"), maxLabel),
+		RequestID: x.redact.Line(resp.Header.Get("X-Request-Id"), maxLabel),
 	}
 
 	limit := x.limit
-	if !isSuccess(resp.StatusCode) {
+	if !outbound.IsSuccess(resp.StatusCode) {
 		limit = min(limit, errorBodyLimit)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if !isSuccess(resp.StatusCode) {
+	var body []byte
+	if x.stream && outbound.IsSuccess(resp.StatusCode) && isStream(resp) {
+		if body, err = x.readStream(resp.Body, limit, quiet); errors.Is(err, ErrBadAnswer) {
+			return nil, err
+		}
+	} else {
+		body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	}
+	if !outbound.IsSuccess(resp.StatusCode) {
 		// What came of the body is enough, however it ended: the status has decided.
 		return nil, x.apiError(resp, body).verdict()
 	}
@@ -83,8 +97,8 @@ func (x *exchange) Do(built *http.Request) (*http.Response, error) {
 			return nil, ctxErr
 		}
 		text := fmt.Sprintf("%v: %s answered %d and the connection was cut after %d bytes: %s",
-			ErrBadAnswer, host, resp.StatusCode, len(body), x.redact.text(err.Error(), maxMessage))
-		return nil, &said{text, errors.Join(ErrBadAnswer, err)}
+			ErrBadAnswer, host, resp.StatusCode, len(body), x.redact.Line(err.Error(), maxMessage))
+		return nil, outbound.Say(text, errors.Join(ErrBadAnswer, err))
 	case int64(len(body)) > limit:
 		return nil, x.bad("more than %d bytes", limit)
 	}
@@ -127,6 +141,9 @@ func (x *exchange) complete(built *http.Request) (*http.Request, error) {
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", "punctual")
+	if x.stream {
+		req.Header.Set("Accept", "text/event-stream, application/json")
+	}
 	if x.runID != "" {
 		req.Header.Set("Idempotency-Key", x.runID)
 	}
@@ -142,15 +159,30 @@ func (x *exchange) reduce(resp *http.Response, body []byte) ([]byte, error) {
 		}
 		return nil, x.bad("%s", x.describe(resp.Header, body))
 	}
-	if _, isError := errorIn(members); isError {
-		return nil, x.apiError(resp, body).verdict()
-	}
-	x.facts.ResponseID = x.redact.text(stringOf(members["id"]), maxLabel)
-	if model := x.redact.text(stringOf(members["model"]), maxLabel); model != "" {
+	// Tokens are counted also when the answer turns out to be none.
+	x.facts.ResponseID = x.redact.Line(stringOf(members["id"]), maxLabel)
+	if model := x.redact.Line(stringOf(members["model"]), maxLabel); model != "" {
 		x.facts.Model = model
 	}
 	x.facts.Usage = usageOf(members["usage"])
+	if _, isError := errorIn(members); isError {
+		return nil, x.apiError(resp, body).verdict()
+	}
+	if x.api == APIResponses {
+		return x.reduceResponse(members, body)
+	}
+	return x.reduceCompletion(resp, members, body)
+}
 
+// form is what an answer of the API is called.
+func (x *exchange) form() string {
+	if x.api == APIResponses {
+		return "a response"
+	}
+	return "a chat completion"
+}
+
+func (x *exchange) reduceCompletion(resp *http.Response, members map[string]json.RawMessage, body []byte) ([]byte, error) {
 	var choices []map[string]json.RawMessage
 	if err := json.Unmarshal(members["choices"], &choices); err != nil {
 		if len(members["choices"]) == 0 {
@@ -162,7 +194,7 @@ func (x *exchange) reduce(resp *http.Response, body []byte) ([]byte, error) {
 		return nil, x.bad("an empty list of choices")
 	}
 	choice := choices[0]
-	x.facts.FinishReason = x.redact.text(stringOf(choice["finish_reason"]), maxLabel)
+	x.facts.FinishReason = x.redact.Line(stringOf(choice["finish_reason"]), maxLabel)
 	if rep, isError := errorMember(choice["error"]); isError {
 		return nil, x.fromReport(resp, rep).verdict()
 	}
@@ -194,11 +226,11 @@ func toolNames(message map[string]json.RawMessage) []string {
 	_ = json.Unmarshal(message["tool_calls"], &calls)
 	var names []string
 	for _, c := range calls {
-		names = append(names, clean(c.Function.Name, 64))
+		names = append(names, outbound.Clean(c.Function.Name, 64))
 	}
 	var single function
 	if json.Unmarshal(message["function_call"], &single) == nil && single.Name != "" {
-		names = append(names, clean(single.Name, 64))
+		names = append(names, outbound.Clean(single.Name, 64))
 	}
 	return names
 }
@@ -214,7 +246,7 @@ func (x *exchange) apiError(resp *http.Response, body []byte) *APIError {
 	rep, found := errorIn(members)
 	if !found {
 		switch location := resp.Header.Get("Location"); {
-		case location != "" && !isSuccess(resp.StatusCode) && resp.StatusCode < 400:
+		case location != "" && !outbound.IsSuccess(resp.StatusCode) && resp.StatusCode < 400:
 			rep.message = "redirect to " + withoutQuery(x.endpoint, location) + " not followed: set the base URL to the address that answers itself"
 		default:
 			rep.message = x.describe(resp.Header, body)
@@ -224,16 +256,16 @@ func (x *exchange) apiError(resp *http.Response, body []byte) *APIError {
 }
 
 func (x *exchange) fromReport(resp *http.Response, rep report) *APIError {
-	wait := retryWait(resp.Header, resp.StatusCode, x.clock.Now())
+	wait := outbound.RetryWait(resp.Header, resp.StatusCode, x.clock.Now())
 	if wait == 0 {
 		wait = rep.retryDelay
 	}
 	return &APIError{
 		StatusCode: resp.StatusCode,
-		Code:       x.redact.text(rep.code, maxLabel),
-		Type:       x.redact.text(rep.kind, maxLabel),
-		Param:      x.redact.text(rep.param, maxLabel),
-		Message:    x.redact.text(rep.message, maxMessage),
+		Code:       x.redact.Line(rep.code, maxLabel),
+		Type:       x.redact.Line(rep.kind, maxLabel),
+		Param:      x.redact.Line(rep.param, maxLabel),
+		Message:    x.redact.Line(rep.message, maxMessage),
 		Endpoint:   x.endpoint.Host,
 		RequestID:  x.facts.RequestID,
 		RetryAfter: min(wait, x.maxWait),
@@ -269,7 +301,7 @@ func (x *exchange) describe(h http.Header, body []byte) string {
 		return "an empty body"
 	case kind == "text/html" || bytes.HasPrefix(trimmed, []byte("<!")) || bytes.HasPrefix(bytes.ToLower(trimmed), []byte("<html")):
 		if m := pageTitle.FindSubmatch(trimmed); m != nil {
-			return fmt.Sprintf("an HTML page titled %q", x.redact.text(string(m[1]), 120))
+			return fmt.Sprintf("an HTML page titled %q", x.redact.Line(string(m[1]), 120))
 		}
 		return "an HTML page"
 	case kind == "text/event-stream" || bytes.HasPrefix(trimmed, []byte("data:")):
@@ -282,13 +314,13 @@ func (x *exchange) describe(h http.Header, body []byte) string {
 	if kind == "" {
 		kind = "something"
 	}
-	return fmt.Sprintf("%s that is not JSON: %s", clean(kind, 60), x.quote(trimmed))
+	return fmt.Sprintf("%s that is not JSON: %s", outbound.Clean(kind, 60), x.quote(trimmed))
 }
 
 // quote is the beginning of a body, cleaned before it is cut.
 func (x *exchange) quote(body []byte) string {
 	const most = 300
-	return `"` + strings.ReplaceAll(x.redact.text(string(body), most), `"`, "'") + `"`
+	return `"` + strings.ReplaceAll(x.redact.Line(string(body), most), `"`, "'") + `"`
 }
 
 // withoutQuery is where a redirect leads, without what may be confidential in it.

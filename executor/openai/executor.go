@@ -12,6 +12,7 @@ import (
 	goopenai "github.com/sashabaranov/go-openai"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // Executor performs the Request in a task's payload. It is safe for concurrent use; make it with New.
@@ -21,7 +22,7 @@ type Executor struct {
 	keys          KeySource
 	defaultKey    string
 	model         string
-	allowed       map[string]bool // nil allows all
+	allowed       outbound.Hosts
 	headers       http.Header
 	client        *http.Client
 	clock         clock.Clock
@@ -43,42 +44,10 @@ func New(opts ...Option) *Executor {
 		e.clock = clock.New()
 	}
 	if e.client == nil {
-		e.client = newClient()
+		e.client = outbound.NewClient()
 	}
-	e.client = withRedirects(e.client)
+	e.client = outbound.WithRedirects(e.client)
 	return e
-}
-
-// newClient keeps connections for thirty tasks that meet at nine o'clock, and asks an HTTP/2 connection that has gone silent for
-// a sign of life: after a laptop's sleep it would otherwise swallow requests for a quarter of an hour.
-func newClient() *http.Client {
-	transport, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return &http.Client{Transport: http.DefaultTransport}
-	}
-	transport = transport.Clone()
-	transport.MaxIdleConnsPerHost = 32
-	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
-	return &http.Client{Transport: transport}
-}
-
-const maxRedirects = 5
-
-// withRedirects follows a redirect only when it repeats the request (307, 308) at the same party. Any other is handed out as
-// the answer it is.
-func withRedirects(client *http.Client) *http.Client {
-	own := *client
-	theirs := client.CheckRedirect
-	own.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects || req.Method != via[0].Method || !sameParty(via[0].URL, req.URL) {
-			return http.ErrUseLastResponse
-		}
-		if theirs != nil {
-			return theirs(req, via)
-		}
-		return nil
-	}
-	return &own
 }
 
 // CloseIdleConnections closes kept connections that no call is using. Call it after the Scheduler's Shutdown.
@@ -116,10 +85,13 @@ func (e *Executor) plan(r Request) (plan, error) {
 		bad.add("base_url", "the executor's own %v", e.baseErr)
 	}
 	if p.endpoint != nil {
-		p.own = e.base != nil && origin(p.endpoint) == origin(e.base)
-		if !p.own && !e.allows(p.endpoint) {
-			bad.add("base_url", "%s is not among the allowed hosts", clean(p.endpoint.Host, 100))
+		p.own = e.base != nil && outbound.Origin(p.endpoint) == outbound.Origin(e.base)
+		if !p.own && !e.allowed.Allow(p.endpoint) {
+			bad.add("base_url", "%s is not among the allowed hosts", outbound.Clean(p.endpoint.Host, 100))
 		}
+	}
+	if p.endpoint != nil {
+		p.endpoint = endpointOf(p.endpoint, r.API)
 	}
 	if p.keyName == "" && p.own {
 		p.keyName = e.defaultKey
@@ -128,13 +100,6 @@ func (e *Executor) plan(r Request) (plan, error) {
 		bad.add("api_key_name", "names a key but the executor has no KeySource")
 	}
 	return p, bad.orNil()
-}
-
-func (e *Executor) allows(u *url.URL) bool {
-	if e.allowed == nil || e.allowed[hostPort(u)] || e.allowed[u.Host] {
-		return true
-	}
-	return u.Port() == "" && e.allowed[u.Hostname()]
 }
 
 // Execute sends the request once. The result's Output is the text of the answer and its Facts are Facts as JSON; where an
@@ -170,7 +135,7 @@ func (e *Executor) key(ctx context.Context, p plan) (string, error) {
 	}
 	key, err := e.keys.Key(ctx, p.keyName)
 	if err == nil {
-		key, err = headerKey(key)
+		key, err = outbound.HeaderSecret(key)
 		if err != nil {
 			return "", punctual.Permanent(fmt.Errorf("openai: API key %q %w", p.keyName, err))
 		}
@@ -179,7 +144,7 @@ func (e *Executor) key(ctx context.Context, p plan) (string, error) {
 	if ctxErr := stopped(ctx, p.endpoint.Host); ctxErr != nil {
 		return "", ctxErr
 	}
-	err = &said{fmt.Sprintf("openai: API key %q: %s", p.keyName, newRedactor(key).text(err.Error(), maxMessage)), err}
+	err = outbound.Say(fmt.Sprintf("openai: API key %q: %s", p.keyName, outbound.NewRedactor(key).Line(err.Error(), maxMessage)), err)
 	if errors.Is(err, ErrKeyNotFound) {
 		return "", punctual.Permanent(err)
 	}
@@ -188,30 +153,50 @@ func (e *Executor) key(ctx context.Context, p plan) (string, error) {
 
 // call makes the one request and judges what came.
 func (e *Executor) call(ctx context.Context, p plan, key, runID string) (punctual.Result, error) {
-	completion, patch := p.completion()
 	x := &exchange{
-		client: e.client, endpoint: p.endpoint, patch: patch, runID: runID, limit: e.responseLimit,
-		clock: e.clock, maxWait: e.maxWait, redact: newRedactor(key), requested: p.Model,
+		client: e.client, endpoint: p.endpoint, runID: runID, limit: e.responseLimit,
+		clock: e.clock, maxWait: e.maxWait, redact: outbound.NewRedactor(key), requested: p.Model, api: p.API,
+		stream: p.Stream, patience: time.Duration(p.FirstTokenSeconds * float64(time.Second)),
 	}
 	if p.own {
 		x.headers = e.headers
-		x.redact = newRedactor(append(headerValues(e.headers), key)...)
+		x.redact = outbound.NewRedactor(append(headerValues(e.headers), key)...)
 	}
 	config := goopenai.DefaultConfig(key)
-	config.BaseURL = origin(p.endpoint)
+	config.BaseURL = outbound.Origin(p.endpoint)
 	config.HTTPClient = x
 
-	response, err := goopenai.NewClientWithConfig(config).CreateChatCompletion(ctx, completion)
+	m, err := x.ask(ctx, goopenai.NewClientWithConfig(config), p.Request)
 	switch {
 	case err == nil:
-		return x.judge(response, e.outputLimit)
+		return x.judge(m, e.outputLimit)
 	case !x.sent:
 		// go-openai refused it by itself, for example because the model has no chat.
-		err = punctual.Permanent(fmt.Errorf("%w: %s", ErrInvalidRequest, x.redact.text(err.Error(), maxMessage)))
+		err = punctual.Permanent(fmt.Errorf("%w: %s", ErrInvalidRequest, x.redact.Line(err.Error(), maxMessage)))
 	case x.passed:
-		err = x.bad("a JSON object that is not a chat completion: %s", x.redact.text(err.Error(), maxMessage))
+		err = x.bad("a JSON object that is not %s: %s", x.form(), x.redact.Line(err.Error(), maxMessage))
 	}
 	return punctual.Result{Facts: x.factsJSON()}, err
+}
+
+// ask makes the request through go-openai, whose HTTP client the exchange is, and returns what the model said.
+func (x *exchange) ask(ctx context.Context, client *goopenai.Client, r Request) (message, error) {
+	if r.API == APIResponses {
+		request, patch := r.response()
+		x.patch = patch
+		answer, err := client.CreateResponse(ctx, request)
+		if err != nil {
+			return message{}, err
+		}
+		return messageOfResponse(answer), nil
+	}
+	request, patch := r.completion()
+	x.patch = patch
+	answer, err := client.CreateChatCompletion(ctx, request)
+	if err != nil {
+		return message{}, err
+	}
+	return messageOfCompletion(answer), nil
 }
 
 func headerValues(h http.Header) []string {

@@ -3,10 +3,8 @@ package openai
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"os"
-	"strings"
+
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // ErrKeyNotFound reports a key name that a KeySource does not know. A run that meets it fails for good.
@@ -32,51 +30,10 @@ func (f KeyFunc) Key(ctx context.Context, name string) (string, error) { return 
 // EnvKeys("LLM_KEY_") the key "my-proxy" is LLM_KEY_MY_PROXY. A variable that is set but empty means that the endpoint wants no
 // key. It panics on an empty prefix, which would let a payload send any variable of the process to an endpoint of its choice.
 func EnvKeys(prefix string) KeySource {
-	if prefix == "" {
-		panic("openai: EnvKeys needs a prefix")
-	}
-	toVariable := strings.NewReplacer("-", "_", ".", "_")
-	return KeyFunc(func(_ context.Context, name string) (string, error) {
-		variable := prefix + toVariable.Replace(strings.ToUpper(name))
-		key, ok := os.LookupEnv(variable)
-		if !ok {
-			return "", fmt.Errorf("%w: the environment variable %s is not set", ErrKeyNotFound, variable)
-		}
-		return key, nil
-	})
+	return KeyFunc(outbound.FromEnv("openai: EnvKeys", prefix, ErrKeyNotFound))
 }
 
 // StaticKeys gives out the keys of a map from name to key. The map is copied.
 func StaticKeys(keys map[string]string) KeySource {
-	// A closure and not a map type: printing an executor or its source shows no key.
-	keys = maps.Clone(keys)
-	return KeyFunc(func(_ context.Context, name string) (string, error) {
-		key, ok := keys[name]
-		if !ok {
-			return "", ErrKeyNotFound
-		}
-		return key, nil
-	})
-}
-
-// keyNameFault says what is wrong with the name of a key. A name that may be a key itself is never echoed.
-func keyNameFault(name string) string {
-	if len(name) > maxKeyName || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:") != "" {
-		return fmt.Sprintf("must be at most %d letters, digits and - _ . / :", maxKeyName)
-	}
-	if looksLikeKey(name) {
-		return "looks like a key: it must be the name of a key in the KeySource"
-	}
-	return ""
-}
-
-// headerKey makes a key fit for a header: keys that come from files often end with a newline.
-func headerKey(key string) (string, error) {
-	key = strings.TrimSpace(key)
-	for _, c := range []byte(key) {
-		if c <= ' ' || c > '~' {
-			return "", errors.New("holds a character that an HTTP header cannot carry")
-		}
-	}
-	return key, nil
+	return KeyFunc(outbound.FromMap(keys, ErrKeyNotFound))
 }

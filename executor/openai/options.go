@@ -2,10 +2,11 @@ package openai
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/benbjohnson/clock"
+
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
 // Defaults of the options.
@@ -48,12 +49,7 @@ func WithDefaultModel(model string) Option {
 // WithAllowedHosts lets payloads choose only among these endpoints, each "host" (at the default ports) or "host:port". The
 // executor's own is always allowed. Called without hosts, it allows no other. Default: all.
 func WithAllowedHosts(hosts ...string) Option {
-	return func(e *Executor) {
-		e.allowed = make(map[string]bool, len(hosts))
-		for _, h := range hosts {
-			e.allowed[strings.ToLower(h)] = true
-		}
-	}
+	return func(e *Executor) { e.allowed = outbound.NewHosts(hosts) }
 }
 
 // WithHeader adds a header to every request to the executor's own endpoint, for example OpenAI-Organization. It is not sent to
@@ -95,6 +91,9 @@ func WithResponseLimit(bytes int64) Option {
 		}
 	}
 }
+
+// DefaultMaxRetryAfter bounds what an endpoint may ask for; see WithMaxRetryAfter.
+const DefaultMaxRetryAfter = time.Hour
 
 // WithMaxRetryAfter bounds the wait that an endpoint may ask for; a longer one is cut to it, so that a broken or hostile header
 // cannot silence a task. Zero ignores what endpoints ask for. Default one hour.

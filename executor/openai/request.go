@@ -13,11 +13,20 @@ import (
 	goopenai "github.com/sashabaranov/go-openai"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/outbound"
 )
 
-// Request is the payload of a task: one chat completion. Its JSON form is the payload; NewPayload makes it and ParsePayload
+// The values of Request.API.
+const (
+	APIChat      = "chat"
+	APIResponses = "responses"
+)
+
+// Request is the payload of a task: one call of the chat completions or the Responses API. Its JSON form is the payload; NewPayload makes it and ParsePayload
 // reads it.
 type Request struct {
+	// API is APIChat for chat completions, as when it is empty, or APIResponses for the Responses API, which knows neither Stop nor Seed.
+	API string `json:"api,omitempty"`
 	// Model is the model's name at the endpoint. Empty means the executor's WithDefaultModel.
 	Model string `json:"model,omitempty"`
 	// System is an optional instruction that is sent before everything else.
@@ -41,7 +50,13 @@ type Request struct {
 	ReasoningEffort string `json:"reasoning_effort,omitempty"`
 	// ResponseFormat asks for text or JSON; nil leaves it to the endpoint.
 	ResponseFormat *ResponseFormat `json:"response_format,omitempty"`
-	// BaseURL is the endpoint: https://host/v1 or https://host/v1/chat/completions, without user and password. Empty means the
+	// Stream asks for the answer piece by piece. The result is the same; an endpoint that is silent can then be told from one that
+	// writes for a long time (FirstTokenSeconds).
+	Stream bool `json:"stream,omitempty"`
+	// FirstTokenSeconds is for how long the endpoint of a stream may be silent, before the first piece and between two; then the
+	// attempt fails with ErrNoToken. Up to a day, zero for no limit; it needs Stream.
+	FirstTokenSeconds float64 `json:"first_token_seconds,omitempty"`
+	// BaseURL is the endpoint: https://host/v1, also with /chat/completions or /responses behind it, without user and password. Empty means the
 	// executor's WithBaseURL.
 	BaseURL string `json:"base_url,omitempty"`
 	// APIKeyName names a key in the executor's KeySource; never the key itself. Empty means the executor's WithDefaultKey when
@@ -146,15 +161,13 @@ func (r Request) Validate() error {
 	return e.orNil()
 }
 
-const (
-	maxModelName = 256
-	maxKeyName   = 255
-)
+const maxModelName = 256
 
 func (r Request) check(e *RequestError) {
 	if len(r.Model) > maxModelName || strings.ContainsFunc(r.Model, unicode.IsControl) {
 		e.add("model", "at most %d bytes without control characters", maxModelName)
 	}
+	r.checkAPI(e)
 	r.checkMessages(e)
 	checkRange(e, "temperature", r.Temperature, 0, 2)
 	checkRange(e, "top_p", r.TopP, 0, 1)
@@ -167,13 +180,19 @@ func (r Request) check(e *RequestError) {
 		}
 	}
 	r.ResponseFormat.check(e)
+	switch s := r.FirstTokenSeconds; {
+	case !(s >= 0 && s <= 86400):
+		e.add("first_token_seconds", "%v is not between 0 and 86400", s)
+	case s > 0 && !r.Stream:
+		e.add("first_token_seconds", "needs stream")
+	}
 	if r.BaseURL != "" {
 		if _, err := parseEndpoint(r.BaseURL); err != nil {
 			e.add("base_url", "%s", err.Error())
 		}
 	}
 	if r.APIKeyName != "" {
-		if reason := keyNameFault(r.APIKeyName); reason != "" {
+		if reason := outbound.NameFault(r.APIKeyName); reason != "" {
 			e.add("api_key_name", "%s", reason)
 		}
 	}
@@ -182,6 +201,21 @@ func (r Request) check(e *RequestError) {
 		if err := modelFault(r); err != nil {
 			e.add("model", "%s", err.Error())
 		}
+	}
+}
+
+func (r Request) checkAPI(e *RequestError) {
+	switch r.API {
+	case "", APIChat:
+	case APIResponses:
+		if len(r.Stop) > 0 {
+			e.add("stop", "is not known to the Responses API")
+		}
+		if r.Seed != nil {
+			e.add("seed", "is not known to the Responses API")
+		}
+	default:
+		e.add("api", "%q is none of chat, responses", outbound.Clean(r.API, 32))
 	}
 }
 
@@ -196,7 +230,7 @@ func (r Request) checkMessages(e *RequestError) {
 		switch m.Role {
 		case goopenai.ChatMessageRoleSystem, goopenai.ChatMessageRoleDeveloper, goopenai.ChatMessageRoleUser, goopenai.ChatMessageRoleAssistant:
 		default:
-			e.add(fmt.Sprintf("messages[%d].role", i), "%q is none of system, developer, user, assistant", clean(m.Role, 32))
+			e.add(fmt.Sprintf("messages[%d].role", i), "%q is none of system, developer, user, assistant", outbound.Clean(m.Role, 32))
 		}
 		if strings.TrimSpace(m.Content) == "" {
 			e.add(fmt.Sprintf("messages[%d].content", i), "is empty")
@@ -228,7 +262,7 @@ func (f *ResponseFormat) check(e *RequestError) {
 			e.add("response_format.json_schema", "must be an object with a name and an object called schema")
 		}
 	default:
-		e.add("response_format", "%q is none of text, json_object, json_schema", clean(f.Type, 32))
+		e.add("response_format", "%q is none of text, json_object, json_schema", outbound.Clean(f.Type, 32))
 	}
 }
 
@@ -239,13 +273,17 @@ var managed = []string{
 	"stream", "stream_options", "n", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call",
 }
 
+// managedResponses are those of the Responses API besides: text and reasoning are made of ResponseFormat and ReasoningEffort, and a
+// response in the background has no text yet when it is answered.
+var managedResponses = []string{"input", "instructions", "max_output_tokens", "max_completion_tokens", "text", "reasoning", "background"}
+
 func (r Request) checkExtra(e *RequestError) {
 	for _, name := range sortedKeys(r.Extra) {
 		switch {
-		case slices.Contains(managed, name):
+		case slices.Contains(managed, name), r.API == APIResponses && slices.Contains(managedResponses, name):
 			e.add("extra."+name, "cannot be set here")
 		case len(r.Extra[name]) == 0 || !json.Valid(r.Extra[name]):
-			e.add("extra."+clean(name, 32), "is not JSON")
+			e.add("extra."+outbound.Clean(name, 32), "is not JSON")
 		}
 	}
 	if _, doubled := r.Extra["max_completion_tokens"]; doubled && r.MaxTokens > 0 {
@@ -272,7 +310,10 @@ func (r Request) completion() (req goopenai.ChatCompletionRequest, patch map[str
 	if r.Prompt != "" {
 		req.Messages = append(req.Messages, goopenai.ChatCompletionMessage{Role: goopenai.ChatMessageRoleUser, Content: r.Prompt})
 	}
-	patch = make(map[string]json.RawMessage, len(r.Extra)+3)
+	patch = make(map[string]json.RawMessage, len(r.Extra)+5)
+	if r.Stream {
+		patch["stream"], patch["stream_options"] = mustJSON(true), mustJSON(map[string]bool{"include_usage": true})
+	}
 	for name, value := range r.Extra {
 		patch[name] = value
 	}

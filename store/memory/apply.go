@@ -14,13 +14,14 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 		key = t.policies.Value().key
 	}
 	if k := s.keys[key]; k != nil && len(k.active) > 0 {
-		v.KeyActive, v.KeyOldest = len(k.active), k.active[0].run.ID
+		v.KeyActive, v.KeyOldest = len(k.active), k.active[0].id
 	}
 	if t == nil {
 		return v
 	}
 	if t.exists {
-		v.Record = t.record()
+		v.Record = &s.record
+		t.record(v.Record)
 	}
 	l := t.ledger
 	if l == nil {
@@ -29,11 +30,11 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 	if len(pending) > 0 {
 		v.Pending = make([]punctual.Run, len(pending))
 		for i, r := range pending {
-			v.Pending[i] = r.copy()
+			r.fill(&v.Pending[i])
 		}
 	}
 	if v.Active = len(l.running); v.Active > 0 {
-		v.OldestActive = l.running[0].run.ID
+		v.OldestActive = l.running[0].id
 	}
 	v.KeyWaiting = l.forKey
 	if waiting := l.waiting(); len(waiting) > 0 {
@@ -64,7 +65,7 @@ func (s *Store) check(t *task, c *punctual.Change) error {
 	}
 	for i := range c.Insert {
 		id := c.Insert[i].ID
-		if s.runs[id] != nil || seen[id] || id == "" {
+		if id == "" || seen[id] || s.find(id) != nil {
 			return fmt.Errorf("memory: run id %q of task %q is empty or taken", id, t.id)
 		}
 		if seen != nil {
@@ -78,12 +79,11 @@ func (s *Store) check(t *task, c *punctual.Change) error {
 func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 	for i := range c.Update {
 		update := &c.Update[i]
-		r := s.runs[update.ID]
-		if r == nil || r.task != t || r.run.State == punctual.StateRunning ||
-			r.run.State.Final() && r.run.State != punctual.StateSkipped {
+		r := s.findOf(t, update.ID)
+		if r == nil || r.running() || r.state.Final() && r.state != punctual.StateSkipped {
 			continue
 		}
-		s.rewrite(r, func(run *punctual.Run) { overwrite(run, update) })
+		s.rewrite(r, func() { s.overwrite(r, update) })
 		done.add(r)
 	}
 	if c.Task != nil {
@@ -110,9 +110,11 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 		}
 	}
 	for _, order := range c.Cancel {
-		r := s.runs[order.RunID]
-		if r != nil && r.task == t && r.run.State == punctual.StateRunning && !r.run.CancelRequested {
-			r.run.CancelRequested, r.run.Reason, r.run.BlockedBy = true, order.Reason, order.BlockedBy
+		if r := s.findOf(t, order.RunID); r != nil && r.running() && !r.cancelRequested() {
+			x := r.seldom()
+			x.cancelRequested, x.reason, x.blockedBy = true, order.Reason, order.BlockedBy
+			r.setSeldom(x)
+			r.owner.orders++
 			done.news = true
 		}
 	}
@@ -120,28 +122,18 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 		s.remove(t, c.KeepHistory)
 	}
 	s.requeue(t)
-	if s.passOn(instant(now)) {
+	if s.passOn(now) {
 		done.news = true
 	}
 }
 
 func (a *applied) add(r *row) {
-	switch r.run.State {
+	switch r.state {
 	case punctual.StateRunning:
 		a.started = append(a.started, r)
 	case punctual.StatePending:
-		a.news = a.news || !r.run.DueAt.IsZero()
+		a.news = a.news || r.due != noTime
 	}
-}
-
-// overwrite writes the fields that an update may change.
-func overwrite(run, update *punctual.Run) {
-	run.State, run.DueAt, run.Attempt = update.State, clean(update.DueAt), update.Attempt
-	run.StartedAt, run.FinishedAt = clean(update.StartedAt), clean(update.FinishedAt)
-	run.Error, run.Reason, run.BlockedBy = update.Error, update.Reason, update.BlockedBy
-	run.Instance, run.Session = update.Instance, update.Session
-	run.Until, run.Count = clean(update.Until), update.Count
-	run.ConcurrencyKey, run.WaitsForKey = update.ConcurrencyKey, update.WaitsForKey
 }
 
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
@@ -150,7 +142,7 @@ func (s *Store) remove(t *task, keepHistory bool) {
 	s.sorted.remove(t, compareTasks)
 	t.exists = false
 	for !keepHistory && t.ledger != nil {
-		s.forget(t.ledger.rows.last())
+		s.forget(t.ledger.newest)
 	}
 	if t.ledger == nil {
 		delete(s.tasks, t.id)

@@ -32,14 +32,20 @@ func (s *Store) requeue(t *task) {
 	s.queueOf(lane{kind, p.priority}).set(&t.entry, due)
 }
 
+// dueBy reports whether a task may still have a place among what is due.
+func (t *task) dueBy(now int64) bool {
+	l := t.ledger
+	return t.next != noTime && t.next <= now || l != nil && (l.mixed || len(l.pending) > 0 && l.pending[0].dueAt() <= now)
+}
+
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
 func (s *Store) requeueForeign(t *task, own string, priority int) (due int64) {
 	l := t.ledger
 	first := make(map[string]int64)
 	for _, r := range l.pending {
-		if _, later := first[r.run.Kind]; !later {
-			first[r.run.Kind] = r.dueAt()
+		if _, later := first[r.traits.kind]; !later {
+			first[r.traits.kind] = r.dueAt()
 		}
 	}
 	for kind, e := range l.foreign {
@@ -137,14 +143,6 @@ func nextDue(queues []*queue) int64 {
 	return due
 }
 
-// dueAt is when a pending run may start; never when it waits for the gate.
-func (r *row) dueAt() int64 {
-	if r.run.DueAt.IsZero() {
-		return never
-	}
-	return r.run.DueAt.UnixMicro()
-}
-
 // dueRuns returns the runs of a task that are due by now, of some kinds.
 func (t *task) dueRuns(now int64, kinds []string) []*row {
 	l := t.ledger
@@ -159,5 +157,5 @@ func (t *task) dueRuns(now int64, kinds []string) []*row {
 	if !l.mixed || kinds == nil {
 		return due
 	}
-	return slices.DeleteFunc(slices.Clone(due), func(r *row) bool { return !slices.Contains(kinds, r.run.Kind) })
+	return slices.DeleteFunc(slices.Clone(due), func(r *row) bool { return !slices.Contains(kinds, r.traits.kind) })
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -28,7 +29,7 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	t := s.tasks[req.TaskID]
 	var named *punctual.Run
 	if req.RunID != "" {
-		r := s.runs[req.RunID]
+		r := s.find(req.RunID)
 		if r == nil {
 			return reply, false, noRun(req.RunID)
 		}
@@ -74,10 +75,11 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	if due := nextDue(left.without(s.queuesOf(req.Kinds, few[:0]))); due != never {
 		reply.NextDue = instant(due)
 	}
-	reply.Started = make([]punctual.Run, len(started))
+	reply.Started = slices.Grow(req.Started[:0], len(started))[:len(started)]
 	for i, r := range started {
-		reply.Started[i] = r.copy()
-		reply.Started[i].Payload, reply.Started[i].Labels = r.task.payloadCopy(), maps.Clone(r.task.labels)
+		r.fill(&reply.Started[i])
+		own := r.task.owned()
+		reply.Started[i].Payload, reply.Started[i].Labels = bytes.Clone(own.payload), maps.Clone(own.labels)
 	}
 	return reply, nil
 }
@@ -85,13 +87,13 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 // fairBatch is how many tasks one Claim decides at most, so that it does not keep others from the store for long.
 const fairBatch = 1000
 
-// claim decides what is due and returns what was started. Tasks that were shown stay out of the queues until the end, so that none
-// is shown twice.
+// claim decides what is due and returns what was started. Tasks that remain due stay out of the queues until the end, so that none is
+// shown twice.
 func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctual.ClaimReply) []*row {
-	var shown []*task
 	var done applied
+	var again []*task
 	defer func() {
-		for _, t := range shown {
+		for _, t := range again {
 			t.deciding = false
 			s.requeue(t)
 		}
@@ -99,14 +101,12 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 	now := reply.Now.UnixMicro()
 	var few [8]*queue
 	queues := left.without(s.queuesOf(req.Kinds, few[:0]))
-	for len(shown) < fairBatch && left.total > 0 {
+	for shown := 0; shown < fairBatch && left.total > 0; shown++ {
 		t := firstDue(queues, now)
 		if t == nil {
 			break
 		}
-		s.unqueue(t)
 		t.deciding = true
-		shown = append(shown, t)
 		pending := t.dueRuns(now, req.Kinds)
 		v := s.view(t, pending, "")
 		v.Now, v.Slots = reply.Now, left.of(t.kind(), pending)
@@ -116,6 +116,8 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 		}
 		if err != nil {
 			t.setAside(err.Error())
+			t.deciding = false
+			s.requeue(t)
 			reply.SetAside = append(reply.SetAside, punctual.Fault{TaskID: t.id, Err: err})
 			continue
 		}
@@ -124,6 +126,13 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 		}
 		before, bounded := len(done.started), v.Slots < left.total
 		s.apply(t, &change, now, &done)
+		if t.dueBy(now) {
+			s.unqueue(t)
+			again = append(again, t)
+		} else {
+			t.deciding = false
+			s.requeue(t)
+		}
 		if left.spend(done.started[before:]) {
 			queues = left.without(queues)
 		} else if change.Deferred && !bounded {
@@ -152,7 +161,7 @@ func (a *allowance) of(kind string, pending []*row) int {
 	}
 	limit(kind)
 	for _, r := range pending {
-		limit(r.run.Kind)
+		limit(r.traits.kind)
 	}
 	return max(slots, 0)
 }
@@ -164,8 +173,8 @@ func (a *allowance) spend(started []*row) (usedUp bool) {
 		return false
 	}
 	for _, r := range started {
-		if n, limited := a.kinds[r.run.Kind]; limited {
-			a.kinds[r.run.Kind] = n - 1
+		if n, limited := a.kinds[r.traits.kind]; limited {
+			a.kinds[r.traits.kind] = n - 1
 			usedUp = usedUp || n == 1
 		}
 	}

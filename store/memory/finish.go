@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/punctual-go/punctual"
 )
@@ -31,9 +30,9 @@ func (s *Store) finishAll(req *punctual.FinishRequest) (reply punctual.FinishRep
 	defer s.mu.Unlock()
 	reply.Now = s.now(req.Now)
 	reply.Verdicts = make([]punctual.Verdict, len(req.Items))
-	due := int64(never)
+	now, due := reply.Now.UnixMicro(), int64(never)
 	for i := range req.Items {
-		verdict, next := s.finish(&req.Items[i], reply.Now)
+		verdict, next := s.finish(&req.Items[i], now)
 		reply.Verdicts[i] = verdict
 		due = min(due, next)
 	}
@@ -44,62 +43,82 @@ func (s *Store) finishAll(req *punctual.FinishRequest) (reply punctual.FinishRep
 }
 
 // finish records one outcome and returns when the earliest of what it made pending is due.
-func (s *Store) finish(item *punctual.Finish, now time.Time) (punctual.Verdict, int64) {
-	r := s.runs[item.RunID]
+func (s *Store) finish(item *punctual.Finish, now int64) (punctual.Verdict, int64) {
+	r := s.finishing(item)
 	if r == nil {
 		return punctual.VerdictGone, never
 	}
-	finished := clean(item.FinishedAt)
-	if finished.IsZero() {
+	finished := item.FinishedAt.UnixMicro()
+	if finished == noTime {
 		finished = now
 	}
 	if !r.ownedBy(item) {
 		return r.late(item, finished), never
 	}
-	s.rewrite(r, func(run *punctual.Run) {
-		run.Session = ""
+	s.rewrite(r, func() {
+		r.owner = nil
 		if item.State == punctual.StatePending {
 			r.again(item, finished, now)
 			return
 		}
-		if run.CancelRequested && item.State != punctual.StateCanceled {
-			run.BlockedBy = ""
+		if r.cancelRequested() && item.State != punctual.StateCanceled {
+			r.extra.blockedBy = ""
 		}
-		run.State, run.Reason, run.FinishedAt, run.CancelRequested = item.State, item.Reason, finished, false
 		if !item.StartedAt.IsZero() {
-			run.StartedAt = clean(item.StartedAt)
+			r.started = item.StartedAt.UnixMicro()
 		}
 		r.keepResult(item)
+		r.end(item.State, item.Reason, finished)
 	})
 	next := s.left(r, now)
 	if s.passOn(now) {
-		next = now.UnixMicro()
+		next = now
 	}
 	return punctual.VerdictApplied, next
+}
+
+// finishing returns the row that an outcome is about; nil when there is none.
+func (s *Store) finishing(item *punctual.Finish) *row {
+	if t := s.tasks[item.TaskID]; t != nil {
+		if r := s.findOf(t, item.RunID); r != nil {
+			return r
+		}
+	}
+	return s.find(item.RunID)
+}
+
+// end makes the run final. What else is known of it stays.
+func (r *row) end(state punctual.State, reason string, at int64) {
+	r.state, r.finished = state, at
+	if r.extra == nil && reason == "" {
+		return
+	}
+	x := r.seldom()
+	x.reason, x.cancelRequested = reason, false
+	r.setSeldom(x)
 }
 
 // ownedBy reports whether the run is running under the attempt that the item is about. The number of a released attempt is given out
 // again, so a release names its attempt by its start as well: its repeat must not release the next one.
 func (r *row) ownedBy(item *punctual.Finish) bool {
-	if r.run.State != punctual.StateRunning || r.run.Attempt != item.Attempt {
+	if !r.running() || int(r.attempt) != item.Attempt {
 		return false
 	}
-	return !item.Released || item.StartedAt.IsZero() || clean(item.StartedAt).Equal(r.run.StartedAt)
+	return !item.Released || item.StartedAt.IsZero() || item.StartedAt.UnixMicro() == r.started
 }
 
 // late judges an outcome of an attempt that is not the running one: a repeat of what was recorded changes nothing, and all else is
 // stale and leaves a note.
-func (r *row) late(item *punctual.Finish, finished time.Time) punctual.Verdict {
-	run := &r.run
-	if run.State == item.State && run.State.Final() && run.Attempt == item.Attempt && run.FinishedAt.Equal(finished) {
+func (r *row) late(item *punctual.Finish, finished int64) punctual.Verdict {
+	if r.state == item.State && r.state.Final() && int(r.attempt) == item.Attempt && r.finished == finished {
 		return punctual.VerdictAlready
 	}
 	instance := ""
-	for _, a := range run.History {
+	for _, a := range r.seldom().history {
 		if a.Number != item.Attempt {
 			continue
 		}
-		same := a.FinishedAt.Equal(finished)
+		same := a.FinishedAt.UnixMicro() == finished
 		switch {
 		case same && a.Outcome == outcomeStale:
 			return punctual.VerdictStale
@@ -109,7 +128,7 @@ func (r *row) late(item *punctual.Finish, finished time.Time) punctual.Verdict {
 		instance = a.Instance
 	}
 	r.note(punctual.Attempt{
-		Number: item.Attempt, Instance: instance, StartedAt: item.StartedAt, FinishedAt: finished,
+		Number: item.Attempt, Instance: instance, StartedAt: item.StartedAt, FinishedAt: instant(finished),
 		Outcome: outcomeStale, Error: item.Error,
 	})
 	return punctual.VerdictStale
@@ -131,64 +150,69 @@ func outcomeOf(item *punctual.Finish) string {
 }
 
 // again makes the run pending for another attempt.
-func (r *row) again(item *punctual.Finish, finished, now time.Time) {
-	run := &r.run
-	started := item.StartedAt
-	if started.IsZero() {
-		started = run.StartedAt
+func (r *row) again(item *punctual.Finish, finished, now int64) {
+	if !item.StartedAt.IsZero() && !item.Released {
+		r.started = item.StartedAt.UnixMicro()
 	}
-	r.note(punctual.Attempt{
-		Number: run.Attempt, Instance: run.Instance, StartedAt: started, FinishedAt: finished, Outcome: outcomeOf(item),
-		Error: item.Error,
-	})
-	run.State, run.DueAt = punctual.StatePending, clean(item.RetryAt)
-	if run.DueAt.IsZero() {
-		run.DueAt = now
+	a := punctual.Attempt{
+		Number: int(r.attempt), StartedAt: instant(r.started), FinishedAt: instant(finished), Outcome: outcomeOf(item), Error: item.Error,
+	}
+	if r.instance != nil {
+		a.Instance = *r.instance
+	}
+	r.note(a)
+	r.state, r.due = punctual.StatePending, item.RetryAt.UnixMicro()
+	if r.due == noTime {
+		r.due = now
 	}
 	if !item.Released {
-		run.StartedAt = clean(started)
 		r.keepResult(item)
-	} else if run.Attempt--; run.Attempt == 0 {
-		run.StartedAt, run.Instance = time.Time{}, ""
+	} else if r.attempt--; r.attempt == 0 {
+		r.started, r.instance = noTime, nil
 	}
 	r.endInstead(finished)
 }
 
 // endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
-func (r *row) endInstead(at time.Time) {
-	run := &r.run
+func (r *row) endInstead(at int64) {
 	switch {
-	case run.CancelRequested:
-		run.State, run.CancelRequested = punctual.StateCanceled, false
+	case r.cancelRequested():
+		r.end(punctual.StateCanceled, r.extra.reason, at)
 	case r.task.exists:
 		return
-	case run.Attempt == 0:
-		run.State, run.Reason = punctual.StateSkipped, punctual.ReasonRemoved
+	case r.attempt == 0:
+		r.end(punctual.StateSkipped, punctual.ReasonRemoved, at)
 	default:
-		run.State, run.Reason = punctual.StateFailed, punctual.ReasonRemoved
+		r.end(punctual.StateFailed, punctual.ReasonRemoved, at)
 	}
-	run.DueAt, run.FinishedAt = time.Time{}, at
+	r.due = noTime
 }
 
 func (r *row) keepResult(item *punctual.Finish) {
-	r.run.Result = punctual.Result{Output: item.Result.Output, Facts: slices.Clone(item.Result.Facts)}
-	r.run.Error, r.run.Stack = item.Error, item.Stack
+	if r.extra == nil && item.Result.Output == "" && item.Result.Facts == nil && item.Error == "" && item.Stack == "" {
+		return
+	}
+	x := r.seldom()
+	x.result = punctual.Result{Output: item.Result.Output, Facts: slices.Clone(item.Result.Facts)}
+	x.err, x.stack = item.Error, item.Stack
+	r.setSeldom(x)
 }
 
 // left does what follows whenever a run has left StateRunning: the next one at the overlap gate may try, and a fixed delay counts from
 // here. It returns when the earliest of it all is due.
-func (s *Store) left(r *row, now time.Time) int64 {
+func (s *Store) left(r *row, now int64) int64 {
 	t := r.task
 	l, due := t.ledger, int64(never)
 	if waiting := l.waiting(); len(waiting) > 0 {
-		s.rewrite(waiting[0], func(run *punctual.Run) { run.DueAt = now })
-		due = now.UnixMicro()
+		first := waiting[0]
+		s.rewrite(first, func() { first.due = now })
+		due = now
 	}
 	switch {
-	case !r.run.State.Final():
+	case !r.state.Final():
 		due = min(due, r.dueAt())
 	case t.delay > 0 && t.next == noTime && t.fault() == "":
-		t.next = r.run.FinishedAt.Add(t.delay).UnixMicro()
+		t.next = r.finished + t.delay.Microseconds()
 		due = min(due, t.next)
 	}
 	s.requeue(t)

@@ -1,10 +1,6 @@
 package memory
 
-import (
-	"time"
-
-	"github.com/punctual-go/punctual"
-)
+import "github.com/punctual-go/punctual"
 
 // key is what is known of one concurrency key.
 type key struct {
@@ -24,12 +20,12 @@ func (s *Store) keyOf(name string) *key {
 // rowsOf returns the list of its key that the row belongs to; nil when it belongs to none.
 func (s *Store) rowsOf(r *row) *[]*row {
 	switch {
-	case r.run.ConcurrencyKey == "":
+	case r.traits.key == "":
 		return nil
-	case r.run.State == punctual.StateRunning:
-		return &s.keyOf(r.run.ConcurrencyKey).active
-	case r.run.State == punctual.StatePending && r.run.WaitsForKey:
-		return &s.keyOf(r.run.ConcurrencyKey).waiting
+	case r.running():
+		return &s.keyOf(r.traits.key).active
+	case r.state == punctual.StatePending && r.waitsForKey:
+		return &s.keyOf(r.traits.key).waiting
 	default:
 		return nil
 	}
@@ -49,31 +45,42 @@ func (s *Store) unindexKey(r *row) {
 		return
 	}
 	*rows = removeSorted(*rows, r, compareRows)
-	if k := s.keys[r.run.ConcurrencyKey]; len(k.active)+len(k.waiting) == 0 {
-		delete(s.keys, r.run.ConcurrencyKey)
+	if k := s.keys[r.traits.key]; len(k.active)+len(k.waiting) == 0 {
+		delete(s.keys, r.traits.key)
 	}
 }
 
-// claimsKey reports whether a run holds its key or is about to try.
-func claimsKey(run *punctual.Run) bool {
-	return run.ConcurrencyKey != "" &&
-		(run.State == punctual.StateRunning || run.State == punctual.StatePending && !run.DueAt.IsZero())
+// hold is what a run has of its concurrency key.
+type hold struct {
+	key     string
+	running bool
+	claims  bool // it holds the key or is about to try
+	waits   bool // it waits for its turn
+}
+
+func (r *row) hold() hold {
+	if r.traits.key == "" {
+		return hold{}
+	}
+	pending := r.state == punctual.StatePending
+	return hold{r.traits.key, r.running(), r.running() || pending && r.due != noTime, pending && r.waitsForKey}
 }
 
 // freed notes the key of a row that was changed, if the run gave it up by that. After is nil when the row is gone.
-func (s *Store) freed(before punctual.Run, after *punctual.Run) {
-	if !claimsKey(&before) {
+func (s *Store) freed(before hold, after *row) {
+	if !before.claims {
 		return
 	}
-	if after != nil && after.ConcurrencyKey == before.ConcurrencyKey && (before.State != punctual.StateRunning || after.State == punctual.StateRunning) &&
-		(claimsKey(after) || after.WaitsForKey) {
-		return
+	if after != nil {
+		if now := after.hold(); now.key == before.key && (!before.running || now.running) && (now.claims || now.waits) {
+			return
+		}
 	}
-	s.free = append(s.free, before.ConcurrencyKey)
+	s.free = append(s.free, before.key)
 }
 
 // passOn makes due who waits for the keys that were freed: the oldest run of each kind. It reports whether there was one.
-func (s *Store) passOn(now time.Time) (any bool) {
+func (s *Store) passOn(now int64) (any bool) {
 	for len(s.free) > 0 {
 		name := s.free[len(s.free)-1]
 		s.free = s.free[:len(s.free)-1]
@@ -84,13 +91,13 @@ func (s *Store) passOn(now time.Time) (any bool) {
 		var next []*row
 		seen := make(map[string]bool)
 		for _, r := range k.waiting {
-			if r.task.exists && r.task.fault() == "" && !seen[r.run.Kind] {
-				seen[r.run.Kind] = true
+			if r.task.exists && r.task.fault() == "" && !seen[r.traits.kind] {
+				seen[r.traits.kind] = true
 				next = append(next, r)
 			}
 		}
 		for _, r := range next {
-			s.rewrite(r, func(run *punctual.Run) { run.DueAt, run.WaitsForKey = now, false })
+			s.rewrite(r, func() { r.due, r.waitsForKey = now, false })
 			s.requeue(r.task)
 			any = true
 		}

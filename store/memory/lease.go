@@ -12,9 +12,10 @@ import (
 
 // session is the lease of one instance and the attempts that run under it.
 type session struct {
-	state sessionState
-	info  punctual.Instance // unless the session is unknown
-	runs  list[*row]        // by id
+	state  sessionState
+	info   punctual.Instance // unless the session is unknown
+	runs   []*row            // that are running, in no order
+	orders int               // how many of them are ordered to be cancelled
 }
 
 type sessionState uint8
@@ -37,12 +38,40 @@ func (s *Store) sessionOf(id string) *session {
 	return ses
 }
 
+// sessionNamed returns the session with the id for a run that only names it; nil for none.
+func (s *Store) sessionNamed(id string) *session {
+	if id == "" {
+		return nil
+	}
+	if ses := s.sessions[id]; ses != nil {
+		return ses
+	}
+	return &session{info: punctual.Instance{Session: id}}
+}
+
+// own gives a running run to the session that it names.
+func (s *Store) own(r *row) {
+	ses := s.sessionOf(r.session())
+	r.owner, r.place = ses, int32(len(ses.runs))
+	ses.runs = append(ses.runs, r)
+	if r.cancelRequested() {
+		ses.orders++
+	}
+}
+
 // disown takes a run away from its session.
 func (s *Store) disown(r *row) {
 	ses := r.owner
 	r.owner = nil
-	ses.runs.remove(r, compareRows)
-	if ses.state == sessionUnknown && ses.runs.empty() {
+	last := len(ses.runs) - 1
+	ses.runs[last].place = r.place
+	ses.runs[r.place] = ses.runs[last]
+	ses.runs[last] = nil
+	ses.runs = ses.runs[:last]
+	if r.cancelRequested() {
+		ses.orders--
+	}
+	if ses.state == sessionUnknown && len(ses.runs) == 0 {
 		delete(s.sessions, ses.info.Session)
 	}
 }
@@ -77,10 +106,13 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		info.ClockOffset = clean(req.Clock).Sub(now)
 	}
 	reply := punctual.BeatReply{Now: now}
-	for r := range ses.runs.ascend(position{}) {
-		if r.run.CancelRequested {
-			reply.Cancel = append(reply.Cancel, punctual.CancelOrder{RunID: r.run.ID, Reason: r.run.Reason, BlockedBy: r.run.BlockedBy})
+	if ses.orders > 0 {
+		for _, r := range ses.runs {
+			if r.cancelRequested() {
+				reply.Cancel = append(reply.Cancel, punctual.CancelOrder{RunID: r.id, Reason: r.extra.reason, BlockedBy: r.extra.blockedBy})
+			}
 		}
+		slices.SortFunc(reply.Cancel, func(a, b punctual.CancelOrder) int { return cmp.Compare(a.RunID, b.RunID) })
 	}
 	return reply, nil
 }
@@ -113,12 +145,13 @@ func (s *Store) reclaimAll(req *punctual.ReclaimRequest) (reply punctual.Reclaim
 		if ses.open() {
 			continue
 		}
-		for !ses.runs.empty() && len(reply.Runs) < req.Limit {
-			r := ses.runs.first()
+		ses.sortForReclaim()
+		for len(ses.runs) > 0 && len(reply.Runs) < req.Limit {
+			r := ses.runs[len(ses.runs)-1]
 			due = min(due, s.reclaim(r, now))
 			reply.Runs = append(reply.Runs, r.copy())
 		}
-		if ses.runs.empty() {
+		if len(ses.runs) == 0 {
 			delete(s.sessions, id)
 		}
 	}
@@ -126,34 +159,52 @@ func (s *Store) reclaimAll(req *punctual.ReclaimRequest) (reply punctual.Reclaim
 	return reply, due != never && s.othersThan(req.Session)
 }
 
+// sortForReclaim puts the oldest run last, where it is taken from. A dead session gets no further ones, so what is left after a call stays
+// sorted.
+func (ses *session) sortForReclaim() {
+	newestFirst := func(a, b *row) int { return compareRows(b, a) }
+	if slices.IsSortedFunc(ses.runs, newestFirst) {
+		return
+	}
+	slices.SortFunc(ses.runs, newestFirst)
+	for i, r := range ses.runs {
+		r.place = int32(i)
+	}
+}
+
 // reclaim takes a running run away from its session.
 func (s *Store) reclaim(r *row, now time.Time) int64 {
-	s.rewrite(r, func(run *punctual.Run) {
+	at := now.UnixMicro()
+	s.rewrite(r, func() {
 		lost := 0
-		for _, a := range run.History {
+		for _, a := range r.seldom().history {
 			if a.Outcome == outcomeLost {
 				lost++
 			}
 		}
-		run.Session = ""
+		r.owner = nil
 		switch {
-		case run.CancelRequested:
-			run.State, run.FinishedAt, run.CancelRequested = punctual.StateCanceled, now, false
-		case run.AtMostOnce:
-			run.State, run.Reason, run.FinishedAt = punctual.StateLost, punctual.ReasonLeaseLost, now
+		case r.cancelRequested():
+			r.end(punctual.StateCanceled, r.extra.reason, at)
+		case r.traits.atMostOnce:
+			r.end(punctual.StateLost, punctual.ReasonLeaseLost, at)
 		case lost >= punctual.MaxLost:
-			run.State, run.Reason, run.FinishedAt = punctual.StateFailed, punctual.ReasonLostTooMany, now
+			r.end(punctual.StateFailed, punctual.ReasonLostTooMany, at)
 		default:
-			run.State, run.DueAt = punctual.StatePending, now
-			r.note(punctual.Attempt{
-				Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: outcomeLost,
-			})
-			r.endInstead(now)
+			r.state, r.due = punctual.StatePending, at
+			a := punctual.Attempt{
+				Number: int(r.attempt), StartedAt: instant(r.started), FinishedAt: now, Outcome: outcomeLost,
+			}
+			if r.instance != nil {
+				a.Instance = *r.instance
+			}
+			r.note(a)
+			r.endInstead(at)
 		}
 	})
-	next := s.left(r, now)
-	if s.passOn(now) {
-		next = now.UnixMicro()
+	next := s.left(r, at)
+	if s.passOn(at) {
+		next = at
 	}
 	return next
 }
@@ -172,13 +223,14 @@ func (s *Store) Held(ctx context.Context, session string) ([]punctual.Run, error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ses := s.sessions[session]
-	if ses == nil {
+	if ses == nil || len(ses.runs) == 0 {
 		return nil, nil
 	}
-	var runs []punctual.Run
-	for r := range ses.runs.ascend(position{}) {
-		runs = append(runs, r.copy())
+	runs := make([]punctual.Run, len(ses.runs))
+	for i, r := range ses.runs {
+		r.fill(&runs[i])
 	}
+	slices.SortFunc(runs, func(a, b punctual.Run) int { return cmp.Compare(a.ID, b.ID) })
 	return runs, nil
 }
 

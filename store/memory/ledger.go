@@ -1,130 +1,199 @@
 package memory
 
 import (
-	"cmp"
+	"math"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/punctual-go/punctual"
 )
 
-// row is one entry of the ledger. Whatever changes it takes it out of the indexes first: see Store.rewrite.
-type row struct {
-	run   punctual.Run // without payload and labels, times clean
-	task  *task
-	owner *session // whose attempt it is; nil unless it is running
-}
-
 // ledger is what is known of one task's runs.
 type ledger struct {
-	rows    list[*row]  // all, by id
-	taken   list[int64] // occurrences that have a row, see occurrence
-	running []*row      // by id
-	pending []*row      // in due order, then those that wait for the gate, then those that wait for their key
-	forKey  int         // how many wait for their key
-	final   int         // how many rows are final
+	oldest, newest *row // the ends of its rows, which are linked by id
+	final          int  // how many rows are final
+	occurrences    occurrences
+	traits         *traits // of the last row, see share
+
+	running []*row  // by id
+	lone    [1]*row // room for running, since most tasks have one run at a time
+	pending []*row  // in due order, then those that wait for the gate, then those that wait for their key
+	forKey  int     // how many wait for their key
 	// mixed is set while pending runs may have another kind than the task, which was given a new one meanwhile; foreign then
 	// holds the places of those kinds among what is due.
 	mixed   bool
 	foreign map[string]*entry
 }
 
-func compareRows(a, b *row) int { return strings.Compare(a.run.ID, b.run.ID) }
-
-// comparePending is due order: by DueAt and then id, those without DueAt last, and of them those that wait for their key.
-func comparePending(a, b *row) int {
-	if x, y := a.run.WaitsForKey, b.run.WaitsForKey; x != y {
-		if x {
-			return 1
-		}
-		return -1
-	}
-	if x, y := a.run.DueAt, b.run.DueAt; !x.Equal(y) {
-		switch {
-		case x.IsZero():
-			return 1
-		case y.IsZero():
-			return -1
-		default:
-			return x.Compare(y)
-		}
-	}
-	return compareRows(a, b)
+func newLedger() *ledger {
+	return &ledger{occurrences: occurrences{top: [2]int64{math.MinInt64, math.MinInt64}}}
 }
 
-func compareEnded(a, b *row) int {
-	if c := a.run.FinishedAt.Compare(b.run.FinishedAt); c != 0 {
-		return c
+// share returns the traits, as those of the row before if they are the same.
+func (l *ledger) share(t traits) *traits {
+	if l.traits == nil || *l.traits != t {
+		other := t // only what is kept goes to the heap
+		l.traits = &other
 	}
-	return compareRows(a, b)
+	return l.traits
 }
 
-func compareTasks(a, b *task) int { return strings.Compare(a.id, b.id) }
+// link enters a row by its id. Rows arrive almost in order.
+func (l *ledger) link(r *row) {
+	r.older = l.newest
+	for r.older != nil && r.older.id > r.id {
+		r.newer, r.older = r.older, r.older.older
+	}
+	if r.older != nil {
+		r.older.newer = r
+	} else {
+		l.oldest = r
+	}
+	if r.newer != nil {
+		r.newer.older = r
+	} else {
+		l.newest = r
+	}
+}
+
+// unlink is the opposite of link.
+func (l *ledger) unlink(r *row) {
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		l.oldest = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		l.newest = r.older
+	}
+	r.older, r.newer = nil, nil
+}
+
+// near is how many of a task's newest rows are looked at before the row of an id is sought among all.
+const near = 16
+
+// find returns the row of a run of this task; nil when there is none.
+func (s *Store) findOf(t *task, id string) *row {
+	if t.ledger == nil {
+		return nil
+	}
+	r := t.ledger.newest
+	for range near {
+		if r == nil || r.id < id {
+			return nil
+		}
+		if r.id == id {
+			return r
+		}
+		r = r.older
+	}
+	if r = s.find(id); r != nil && r.task != t {
+		return nil
+	}
+	return r
+}
+
+// find returns the row of a run; nil when there is none.
+func (s *Store) find(id string) *row {
+	if s.ledger.empty() || s.ledger.last().id < id {
+		return nil // a new id is greater than all
+	}
+	r, ok := s.ledger.at(s.ledger.seek(func(r *row) bool { return r.id >= id }))
+	if !ok || r.id != id {
+		return nil
+	}
+	return r
+}
+
+// occurrences knows which occurrences of a task have a row. Each has room for two: what the schedule made of it, and a backfill. They
+// come in order but for backfills and clocks that go back, so that the greatest alone tells of most that they have none; of the others
+// all are noted, from the first time that one comes.
+type occurrences struct {
+	top   [2]int64 // the greatest that have or had a row: of the schedule, and of backfills
+	taken map[occurrence]struct{}
+}
+
+type occurrence struct {
+	at       int64
+	backfill bool
+}
+
+// occurrence returns what the row stands for, and whether it stands for an occurrence at all.
+func (r *row) occurrence() (o occurrence, is bool) {
+	switch r.trigger {
+	case punctual.TriggerSchedule, punctual.TriggerCatchUp:
+		return occurrence{r.scheduled, false}, true
+	case punctual.TriggerBackfill:
+		return occurrence{r.scheduled, true}, true
+	default:
+		return occurrence{}, false
+	}
+}
+
+// take notes that the row, which is none of the ledger's yet, stands for its occurrence; false when another does.
+func (l *ledger) take(r *row) bool {
+	o, is := r.occurrence()
+	if !is {
+		return true
+	}
+	known, top := &l.occurrences, &l.occurrences.top[0]
+	if o.backfill {
+		top = &known.top[1]
+	}
+	if o.at > *top {
+		*top = o.at
+	} else if known.taken == nil {
+		known.taken = make(map[occurrence]struct{})
+		for other := l.oldest; other != nil; other = other.newer {
+			if o, is := other.occurrence(); is {
+				known.taken[o] = struct{}{}
+			}
+		}
+	}
+	if known.taken != nil {
+		if _, taken := known.taken[o]; taken {
+			return false
+		}
+		known.taken[o] = struct{}{}
+	}
+	return true
+}
+
+// release is the opposite of take.
+func (l *ledger) release(r *row) {
+	if o, is := r.occurrence(); is && l.occurrences.taken != nil {
+		delete(l.occurrences.taken, o)
+	}
+}
 
 // queuing returns the index of the oldest run that waits for the gate.
 func (l *ledger) queuing() int {
-	return sort.Search(len(l.pending), func(i int) bool { return l.pending[i].run.DueAt.IsZero() })
+	return sort.Search(len(l.pending), func(i int) bool { return l.pending[i].due == noTime })
 }
 
 // waiting returns the runs that wait for the gate, oldest first.
-func (l *ledger) waiting() []*row { return l.pending[l.queuing() : len(l.pending)-l.forKey] }
-
-// copy returns the run as it goes out: it shares nothing that can be changed.
-func (r *row) copy() punctual.Run {
-	run := r.run
-	run.Result.Facts = slices.Clone(run.Result.Facts)
-	run.History = slices.Clone(run.History)
-	return run
-}
-
-// note appends to the history of attempts, which keeps the newest punctual.MaxHistory.
-func (r *row) note(a punctual.Attempt) {
-	a.StartedAt, a.FinishedAt = clean(a.StartedAt), clean(a.FinishedAt)
-	history := append(r.run.History, a)
-	if extra := len(history) - punctual.MaxHistory; extra > 0 {
-		history = slices.Delete(history, 0, extra)
+func (l *ledger) waiting() []*row {
+	if len(l.pending) == 0 {
+		return nil
 	}
-	r.run.History = history
-}
-
-// occurrence reports whether the run stands for an occurrence of the schedule, and returns the number that only one row may have: each
-// occurrence has one for what the schedule made of it, and one for a backfill.
-func occurrence(run *punctual.Run) (number int64, is bool) {
-	number = 2 * run.ScheduledAt.UnixMicro()
-	switch run.Trigger {
-	case punctual.TriggerSchedule, punctual.TriggerCatchUp:
-		return number, true
-	case punctual.TriggerBackfill:
-		return number + 1, true
-	default:
-		return 0, false
-	}
+	return l.pending[l.queuing() : len(l.pending)-l.forKey]
 }
 
 // insert adds a row for a copy of the run and reports whether it did: not when the run's occurrence has one already.
 func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
 	if t.ledger == nil {
-		t.ledger = &ledger{}
+		t.ledger = newLedger()
 	}
 	l := t.ledger
-	if number, is := occurrence(run); is && !l.taken.add(number, cmp.Compare) {
+	r := s.newRow(t, run)
+	if !l.take(r) {
 		return nil, false
 	}
-	r := &row{run: *run, task: t}
-	c := &r.run
-	c.TaskID, c.Payload, c.Labels = t.id, nil, nil
-	c.ScheduledAt, c.Until, c.DueAt = clean(c.ScheduledAt), clean(c.Until), clean(c.DueAt)
-	c.StartedAt, c.FinishedAt, c.CreatedAt = clean(c.StartedAt), clean(c.FinishedAt), clean(c.CreatedAt)
-	c.Result.Facts = slices.Clone(c.Result.Facts)
-	c.History = nil
-	for _, a := range run.History {
-		r.note(a)
-	}
-	l.mixed = l.mixed || c.Kind != t.kind()
-	s.runs[c.ID] = r
+	l.mixed = l.mixed || run.Kind != t.kind()
 	s.ledger.add(r, compareRows)
-	l.rows.add(r, compareRows)
+	l.link(r)
 	s.index(r)
 	return r, true
 }
@@ -132,15 +201,12 @@ func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
 // forget removes a row, and with its last row a ghost.
 func (s *Store) forget(r *row) {
 	s.unindex(r)
-	s.freed(r.run, nil)
-	t := r.task
-	delete(s.runs, r.run.ID)
+	s.freed(r.hold(), nil)
+	t, l := r.task, r.task.ledger
 	s.ledger.remove(r, compareRows)
-	t.ledger.rows.remove(r, compareRows)
-	if number, is := occurrence(&r.run); is {
-		t.ledger.taken.remove(number, cmp.Compare)
-	}
-	if t.ledger.rows.empty() {
+	l.unlink(r)
+	l.release(r)
+	if l.newest == nil {
 		t.ledger = nil
 		if !t.exists {
 			delete(s.tasks, t.id)
@@ -149,26 +215,28 @@ func (s *Store) forget(r *row) {
 }
 
 // rewrite changes a row and keeps the indexes in step.
-func (s *Store) rewrite(r *row, change func(run *punctual.Run)) {
-	before := r.run
+func (s *Store) rewrite(r *row, change func()) {
+	before := r.hold()
 	s.unindex(r)
-	change(&r.run)
+	change()
 	s.index(r)
-	s.freed(before, &r.run)
+	s.freed(before, r)
 }
 
 // index enters a row where its state belongs.
 func (s *Store) index(r *row) {
 	l := r.task.ledger
 	s.indexKey(r)
-	switch {
-	case r.run.State == punctual.StateRunning:
+	switch r.state {
+	case punctual.StateRunning:
+		if l.running == nil {
+			l.running = l.lone[:0]
+		}
 		l.running = insertSorted(l.running, r, compareRows)
-		r.owner = s.sessionOf(r.run.Session)
-		r.owner.runs.add(r, compareRows)
-	case r.run.State == punctual.StatePending:
+		s.own(r)
+	case punctual.StatePending:
 		l.pending = insertSorted(l.pending, r, comparePending)
-		if r.run.WaitsForKey {
+		if r.waitsForKey {
 			l.forKey++
 		}
 	default:
@@ -184,13 +252,13 @@ func (s *Store) index(r *row) {
 func (s *Store) unindex(r *row) {
 	l := r.task.ledger
 	s.unindexKey(r)
-	switch {
-	case r.run.State == punctual.StateRunning:
+	switch r.state {
+	case punctual.StateRunning:
 		l.running = removeSorted(l.running, r, compareRows)
 		s.disown(r)
-	case r.run.State == punctual.StatePending:
+	case punctual.StatePending:
 		l.pending = removeSorted(l.pending, r, comparePending)
-		if r.run.WaitsForKey {
+		if r.waitsForKey {
 			l.forKey--
 		}
 	default:
@@ -201,8 +269,8 @@ func (s *Store) unindex(r *row) {
 
 // bound removes the oldest final row of a ledger, but not the one that just became final.
 func (s *Store) bound(l *ledger, newest *row) {
-	for r := range l.rows.ascend(position{}) {
-		if r != newest && r.run.State.Final() {
+	for r := l.oldest; r != nil; r = r.newer {
+		if r != newest && r.state.Final() {
 			s.forget(r)
 			return
 		}
@@ -220,6 +288,7 @@ func insertSorted(rows []*row, r *row, compare func(a, b *row) int) []*row {
 // removeSorted gives the slice up when it becomes empty: an idle task should hold no more than it needs.
 func removeSorted(rows []*row, r *row, compare func(a, b *row) int) []*row {
 	if len(rows) == 1 {
+		rows[0] = nil
 		return nil
 	}
 	i, _ := slices.BinarySearchFunc(rows, r, compare)

@@ -13,8 +13,7 @@ const maxChunk = 512
 // list keeps values in ascending order as a sequence of short sorted slices. Values arrive almost in order here, so most inserts
 // append; an insert or a removal anywhere shifts one chunk. It costs about the eight bytes of a pointer for each value.
 //
-// Orders are passed to each call, because the same kind of list holds rows by id and numbers by value, and a list that stands in
-// each of a million tasks should be no larger than a slice. The zero value is empty.
+// Orders are passed to each call, because the same kind of list holds rows by id and by their end. The zero value is empty.
 type list[T any] struct {
 	chunks [][]T
 }
@@ -36,6 +35,25 @@ func (l *list[T]) seek(reached func(T) bool) position {
 	return position{c, sort.Search(len(chunk), func(i int) bool { return reached(chunk[i]) })}
 }
 
+// place returns the first place whose value is not less than the given one, in a list that is not empty. What is sought is often near
+// the end.
+func (l *list[T]) place(value T, compare func(a, b T) int) position {
+	c := len(l.chunks) - 1
+	last := l.chunks[c]
+	if compare(last[0], value) > 0 {
+		return l.seek(func(other T) bool { return compare(other, value) >= 0 })
+	}
+	for i, near := len(last), max(len(last)-8, 0); i > near; i-- {
+		if compare(last[i-1], value) < 0 {
+			if i == len(last) {
+				return l.end()
+			}
+			return position{c, i}
+		}
+	}
+	return position{c, sort.Search(len(last), func(i int) bool { return compare(last[i], value) >= 0 })}
+}
+
 // at returns the value at a place; false at the end.
 func (l *list[T]) at(p position) (value T, ok bool) {
 	if p.chunk >= len(l.chunks) {
@@ -48,14 +66,17 @@ func (l *list[T]) at(p position) (value T, ok bool) {
 func (l *list[T]) add(value T, compare func(a, b T) int) bool {
 	n := len(l.chunks)
 	if n == 0 || compare(l.last(), value) < 0 {
-		if n == 0 || len(l.chunks[n-1]) >= maxChunk {
+		switch {
+		case n == 0:
 			l.chunks = append(l.chunks, []T{value})
-		} else {
+		case len(l.chunks[n-1]) >= maxChunk:
+			l.chunks = append(l.chunks, append(make([]T, 0, maxChunk), value))
+		default:
 			l.chunks[n-1] = append(l.chunks[n-1], value)
 		}
 		return true
 	}
-	p := l.seek(func(other T) bool { return compare(other, value) >= 0 })
+	p := l.place(value, compare)
 	if other, _ := l.at(p); compare(other, value) == 0 {
 		return false
 	}
@@ -72,7 +93,10 @@ func (l *list[T]) add(value T, compare func(a, b T) int) bool {
 
 // remove takes out the value that equals the given one, and reports whether there was one.
 func (l *list[T]) remove(value T, compare func(a, b T) int) bool {
-	p := l.seek(func(other T) bool { return compare(other, value) >= 0 })
+	if len(l.chunks) == 0 {
+		return false
+	}
+	p := l.place(value, compare)
 	if other, ok := l.at(p); !ok || compare(other, value) != 0 {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/punctual-go/punctual"
@@ -75,7 +76,7 @@ func (s *Store) Run(ctx context.Context, id string) (punctual.Run, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.runs[id]
+	r := s.find(id)
 	if r == nil {
 		return punctual.Run{}, noRun(id)
 	}
@@ -103,34 +104,50 @@ func (s *Store) Runs(ctx context.Context, q punctual.RunQuery) ([]punctual.Run, 
 func (s *Store) scanRuns(q *punctual.RunQuery, page []punctual.Run, limit int) ([]punctual.Run, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rows := &s.ledger
-	if q.TaskID != "" {
-		t := s.tasks[q.TaskID]
-		if t == nil || t.ledger == nil {
-			return page, false
-		}
-		rows = &t.ledger.rows
-	}
-	from := rows.end()
-	if q.Before != "" {
-		from = rows.seek(func(r *row) bool { return r.run.ID >= q.Before })
-	}
 	seen := 0
-	for r := range rows.descend(from) {
+	for r := range s.runsBefore(q.TaskID, q.Before) {
 		if seen == scanBatch || len(page) == limit {
 			return page, true
 		}
 		if r.matches(q) {
 			page = append(page, r.copy())
 		}
-		q.Before = r.run.ID
+		q.Before = r.id
 		seen++
 	}
 	return page, false
 }
 
+// runsBefore yields the rows of a task, or of all, newest first, those before an id if one is given.
+func (s *Store) runsBefore(taskID, id string) iter.Seq[*row] {
+	if taskID == "" {
+		from := s.ledger.end()
+		if id != "" {
+			from = s.ledger.seek(func(r *row) bool { return r.id >= id })
+		}
+		return s.ledger.descend(from)
+	}
+	return func(yield func(*row) bool) {
+		t := s.tasks[taskID]
+		if t == nil || t.ledger == nil {
+			return
+		}
+		r := t.ledger.newest
+		if id != "" {
+			if known := s.findOf(t, id); known != nil {
+				r = known
+			}
+			for r != nil && r.id >= id {
+				r = r.older
+			}
+		}
+		for ; r != nil && yield(r); r = r.older {
+		}
+	}
+}
+
 func (r *row) matches(q *punctual.RunQuery) bool {
-	at := r.run.ScheduledAt
-	return (len(q.States) == 0 || slices.Contains(q.States, r.run.State)) &&
+	at := instant(r.scheduled)
+	return (len(q.States) == 0 || slices.Contains(q.States, r.state)) &&
 		(q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
 }

@@ -58,7 +58,9 @@ func (q *queue) set(e *entry, due int64) {
 		q.up(len(q.heap)-1, queued{due, e})
 		return
 	}
-	q.fix(e.index, queued{due, e})
+	if q.heap[e.index].due != due {
+		q.fix(e.index, queued{due, e})
+	}
 }
 
 // leave takes e out of its queue, if it is in one.

@@ -44,11 +44,12 @@ type Store struct {
 	sorted   list[*task] // the tasks that exist, by id
 	queues   map[lane]*queue
 	keys     map[string]*key
-	runs     map[string]*row
 	ledger   list[*row] // all rows, by id
 	ended    list[*row] // rows in a final state, by their end and then id
 	sessions map[string]*session
 	free     []string            // keys that the call under way has freed
+	record   punctual.Record     // shown to the decide function under way
+	instance *string             // the name of the last run's, see shareInstance
 	alive    int                 // sessions that are open
 	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it
 
@@ -61,7 +62,7 @@ type Option func(*Store)
 // WithHistory sets how many final runs of each task are kept: when one more ends, the oldest is removed. Less than one counts
 // as one; math.MaxInt keeps all that Scheduler's own retention keeps. Default DefaultHistory.
 //
-// A run takes about 600 bytes besides its texts, so a hundred thousand busy tasks want a smaller number.
+// A run takes about 200 bytes besides its texts, so a hundred thousand busy tasks want a smaller number.
 func WithHistory(perTask int) Option {
 	return func(s *Store) { s.history = max(perTask, 1) }
 }
@@ -76,7 +77,7 @@ func WithClock(c clock.Clock) Option {
 func New(opts ...Option) *Store {
 	s := &Store{
 		clock: clock.New(), history: DefaultHistory,
-		tasks: make(map[string]*task), queues: make(map[lane]*queue), keys: make(map[string]*key), runs: make(map[string]*row),
+		tasks: make(map[string]*task), queues: make(map[lane]*queue), keys: make(map[string]*key),
 		sessions: make(map[string]*session), dead: make(map[string]struct{}),
 	}
 	for _, opt := range opts {

@@ -1,8 +1,10 @@
 package memory
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
+	"strings"
 	"time"
 	"unique"
 
@@ -15,10 +17,8 @@ import (
 // A task that was removed without its history stays as a ghost, with exists false, for as long as rows point to it.
 type task struct {
 	id       string
-	name     string
 	schedule punctual.Schedule
-	payload  string
-	labels   map[string]string
+	own      *own // nil while all of it is zero
 	policies unique.Handle[policies]
 	revision int64
 	created  int64
@@ -34,7 +34,7 @@ type task struct {
 	entry    entry   // its place among what is due
 	paused   bool
 	exists   bool
-	deciding bool // a Claim has taken it out of the queues and puts it back when it is done
+	deciding bool // a Claim decides about it and puts it in its place among what is due when it is done
 }
 
 // policies are the fields of a definition that a million tasks mostly have in common.
@@ -57,7 +57,15 @@ type policies struct {
 	lost         punctual.Lost
 }
 
-// rare is the state that most tasks never have.
+// own are the fields of a definition that a task has for itself, if it has them at all.
+type own struct {
+	name    string
+	payload json.RawMessage
+	labels  map[string]string
+	trace   string
+}
+
+// rare is what most tasks never have.
 type rare struct {
 	skipping punctual.Skipping
 	fault    string
@@ -65,86 +73,97 @@ type rare struct {
 
 func (t *task) kind() string { return t.policies.Value().kind }
 
-func (t *task) fault() string {
+func (t *task) fault() string { return t.seldom().fault }
+
+// seldom returns what most tasks never have; the answer is a copy.
+func (t *task) seldom() rare {
 	if t.rare == nil {
-		return ""
+		return rare{}
 	}
-	return t.rare.fault
+	return *t.rare
+}
+
+// setSeldom replaces it, and spends no memory when there is nothing to keep.
+func (t *task) setSeldom(r rare) {
+	t.rare = nil
+	if r != (rare{}) {
+		kept := r // only what is kept goes to the heap
+		t.rare = &kept
+	}
 }
 
 // define replaces the definition by a copy.
 func (t *task) define(d *punctual.Task) {
-	t.name, t.schedule, t.payload, t.labels, t.revision = d.Name, d.Schedule, string(d.Payload), maps.Clone(d.Labels), d.Revision
-	t.policies = unique.Make(policies{
+	t.schedule, t.revision, t.own = d.Schedule, d.Revision, nil
+	if d.Name != "" || len(d.Payload) > 0 || len(d.Labels) > 0 || d.Trace != "" {
+		t.own = &own{name: d.Name, payload: bytes.Clone(d.Payload), labels: maps.Clone(d.Labels), trace: d.Trace}
+	}
+	p := policies{
 		kind: d.Kind, disabled: d.Disabled, onRegister: d.OnRegister, firstDelay: d.FirstDelay, overlap: d.Overlap,
 		maxActive: d.MaxActive, maxQueued: d.MaxQueued, key: d.ConcurrencyKey, keyLimit: d.ConcurrencyLimit, priority: d.Priority, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
-	})
+	}
+	if t.policies == (unique.Handle[policies]{}) || t.policies.Value() != p {
+		t.policies = unique.Make(p)
+	}
+}
+
+// owned returns the fields that a task has for itself.
+func (t *task) owned() own {
+	if t.own == nil {
+		return own{}
+	}
+	return *t.own
 }
 
 // enter replaces the state, which ends a fault.
 func (t *task) enter(s *punctual.Status) {
 	t.paused, t.delay = s.Paused, s.Delay
 	t.anchor, t.next, t.last = s.Anchor.UnixMicro(), s.NextRunAt.UnixMicro(), s.LastOccurrence.UnixMicro()
-	t.rare = nil
-	if s.Skipping != (punctual.Skipping{}) {
-		t.rare = &rare{skipping: s.Skipping}
-	}
+	t.setSeldom(rare{skipping: s.Skipping})
 }
 
 // setAside keeps why the task cannot be decided.
 func (t *task) setAside(fault string) {
-	if t.rare == nil {
-		t.rare = &rare{}
-	}
-	t.rare.fault = fault
+	r := t.seldom()
+	r.fault = fault
+	t.setSeldom(r)
 }
 
-// definition returns a copy that shares nothing with the store.
-func (t *task) definition() punctual.Task {
-	p := t.policies.Value()
-	return punctual.Task{
-		ID: t.id, Name: t.name, Kind: p.kind, Schedule: t.schedule, Payload: t.payloadCopy(), Disabled: p.disabled,
+// definition writes a copy that shares nothing with the store.
+func (t *task) definition(d *punctual.Task) {
+	p, own := t.policies.Value(), t.owned()
+	*d = punctual.Task{
+		ID: t.id, Name: own.name, Kind: p.kind, Schedule: t.schedule, Payload: bytes.Clone(own.payload), Disabled: p.disabled,
 		OnRegister: p.onRegister, FirstDelay: p.firstDelay, Overlap: p.overlap, MaxActive: p.maxActive,
 		MaxQueued: p.maxQueued, ConcurrencyKey: p.key, ConcurrencyLimit: p.keyLimit, Priority: p.priority, Misfire: p.misfire, MisfireGrace: p.misfireGrace, MisfireLimit: p.misfireLimit,
-		Retry: p.retry, Timeout: p.timeout, Lost: p.lost, Labels: maps.Clone(t.labels), Revision: t.revision,
+		Retry: p.retry, Timeout: p.timeout, Lost: p.lost, Labels: maps.Clone(own.labels), Revision: t.revision,
+		Trace: own.trace,
 	}
 }
 
-func (t *task) payloadCopy() json.RawMessage {
-	if t.payload == "" {
-		return nil
+// record writes the task as a decide function sees it.
+func (t *task) record(r *punctual.Record) {
+	t.definition(&r.Task)
+	seldom := t.seldom()
+	r.Status = punctual.Status{
+		Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: t.delay,
+		Skipping: seldom.skipping,
 	}
-	return json.RawMessage(t.payload)
-}
-
-// record returns the task as a decide function sees it.
-func (t *task) record() *punctual.Record {
-	r := &punctual.Record{
-		Task: t.definition(),
-		Status: punctual.Status{
-			Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: t.delay,
-		},
-		CreatedAt: instant(t.created), UpdatedAt: instant(t.updated),
-	}
-	if t.rare != nil {
-		r.Status.Skipping, r.Fault = t.rare.skipping, t.rare.fault
-	}
-	return r
+	r.Fault, r.CreatedAt, r.UpdatedAt = seldom.fault, instant(t.created), instant(t.updated)
 }
 
 // snapshot returns the task as hosts see it.
 func (t *task) snapshot() punctual.Snapshot {
 	s := punctual.Snapshot{
-		Task: t.definition(), NextRunAt: instant(t.next), Paused: t.paused, Fault: t.fault(), Revision: t.revision,
+		NextRunAt: instant(t.next), Anchor: instant(t.anchor), Paused: t.paused, Fault: t.fault(), Revision: t.revision,
 		CreatedAt: instant(t.created), UpdatedAt: instant(t.updated),
 	}
+	t.definition(&s.Task)
 	if l := t.ledger; l != nil {
 		s.Active = len(l.running)
-		if !l.rows.empty() {
-			last := l.rows.last().copy()
-			s.LastRun = &last
-		}
+		last := l.newest.copy()
+		s.LastRun = &last
 	}
 	return s
 }
@@ -154,12 +173,13 @@ func (t *task) matches(q *punctual.TaskQuery) bool {
 	if q.Kind != "" && q.Kind != t.kind() {
 		return false
 	}
+	own := t.owned()
 	for key, value := range q.Labels {
-		if got, ok := t.labels[key]; !ok || got != value {
+		if got, ok := own.labels[key]; !ok || got != value {
 			return false
 		}
 	}
-	return containsFold(t.id, q.Search) || containsFold(t.name, q.Search)
+	return containsFold(t.id, q.Search) || containsFold(own.name, q.Search)
 }
 
 // containsFold reports whether part is in s, where ASCII letters match in either case.
@@ -190,3 +210,5 @@ func lower(c byte) byte {
 	}
 	return c
 }
+
+func compareTasks(a, b *task) int { return strings.Compare(a.id, b.id) }

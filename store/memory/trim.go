@@ -15,7 +15,7 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 	defer s.mu.Unlock()
 	removed := 0
 	if before := clean(req.Before); !before.IsZero() {
-		for removed < req.Limit && !s.ended.empty() && s.ended.first().run.FinishedAt.Before(before) {
+		for removed < req.Limit && !s.ended.empty() && s.ended.first().finished < before.UnixMicro() {
 			s.forget(s.ended.first())
 			removed++
 		}
@@ -49,11 +49,11 @@ func (s *Store) trim(t *task, keep, limit int) int {
 		return 0
 	}
 	var old []*row
-	for r := range l.rows.ascend(position{}) {
+	for r := l.oldest; r != nil; r = r.newer {
 		if len(old) == min(l.final-keep, limit) || l.final <= keep {
 			break
 		}
-		if r.run.State.Final() {
+		if r.state.Final() {
 			old = append(old, r)
 		}
 	}

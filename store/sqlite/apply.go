@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const (
@@ -37,10 +38,10 @@ const (
 	deleteRuns = `DELETE FROM runs WHERE task_id = ?`
 )
 
-// apply writes a change of one task. It returns the runs that the change started, in order, and the ids of rows that were dropped
+// apply writes a change of one task, where due are the keys of the runs that were due before it. It returns the runs that the change started, in order, and the ids of rows that were dropped
 // because their occurrence is taken.
-func (s *Store) apply(tx *txn, id string, v *punctual.View, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
-	freed, err := freedKeys(tx, id, v, c)
+func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]string, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
+	freed, err := freedKeys(tx, id, due, c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,56 +187,73 @@ func loadLive(ctx context.Context, q querier, ids []string) (map[string]liveRuns
 
 // Edit implements punctual.Store.
 func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.EditReply, error) {
-	reply := punctual.EditReply{Now: s.now(req.Now)}
-	err := s.tx(ctx, func(tx *txn) error {
-		v := punctual.View{Now: reply.Now, Slots: req.Slots}
-		id := req.TaskID
-		if req.RunID != "" {
-			runs, err := collect(ctx, tx, scanRun, selectRun, req.RunID)
-			if err != nil {
-				return err
-			}
-			if len(runs) == 0 {
-				return fmt.Errorf("%w: %q", punctual.ErrRunNotFound, req.RunID)
-			}
-			v.Run, id = &runs[0], runs[0].TaskID
-		}
-		tasks, err := collect(ctx, tx, scanTask, selectTask, id)
-		if err != nil {
-			return err
-		}
-		if len(tasks) > 0 {
-			if err := s.decode(tasks[0]); err != nil && tasks[0].format > punctual.TaskFormat {
-				return err
-			} else if err != nil {
-				tasks[0].Task = punctual.Task{ID: id, Revision: tasks[0].Task.Revision} // it may be replaced or removed
-				tasks[0].Fault = err.Error()
-			}
-			v.Record = &tasks[0].Record
-		}
-		if v.Pending, err = collect(ctx, tx, scanRun, selectPending, id); err != nil {
-			return err
-		}
-		lives, err := loadLive(ctx, tx, []string{id})
-		if err != nil {
-			return err
-		}
-		lives[id].show(&v)
-		key := req.ConcurrencyKey
-		if key == "" && v.Record != nil {
-			key = v.Record.Task.ConcurrencyKey
-		}
-		keys, err := loadKeys(ctx, tx, []string{key})
-		if err != nil {
-			return err
-		}
-		keys.show(key, &v)
-		c, err := req.Decide(v)
-		if err != nil {
-			return &refusal{err}
-		}
-		_, reply.Dropped, err = s.apply(tx, id, &v, &c)
+	var reply punctual.EditReply
+	news := false
+	err := s.tx(ctx, func(tx *txn) (err error) {
+		reply, news, err = s.edit(tx, req)
 		return err
 	})
+	if err == nil && news {
+		s.watchers.edits.Add(1)
+	}
 	return reply, err
+}
+
+// edit is Edit within a transaction. It says whether others may want to know of it.
+func (s *Store) edit(tx *txn, req punctual.EditRequest) (reply punctual.EditReply, news bool, err error) {
+	reply.Now = s.now(req.Now)
+	v := punctual.View{Now: reply.Now, Slots: req.Slots}
+	id := req.TaskID
+	if req.RunID != "" {
+		runs, err := collect(tx.ctx, tx, scanRun, selectRun, req.RunID)
+		if err != nil {
+			return reply, false, err
+		}
+		if len(runs) == 0 {
+			return reply, false, fmt.Errorf("%w: %q", punctual.ErrRunNotFound, req.RunID)
+		}
+		v.Run, id = &runs[0], runs[0].TaskID
+	}
+	tasks, err := collect(tx.ctx, tx, scanTask, selectTask, id)
+	if err != nil {
+		return reply, false, err
+	}
+	if len(tasks) > 0 {
+		if err := s.decode(tasks[0]); err != nil && tasks[0].format > punctual.TaskFormat {
+			return reply, false, err
+		} else if err != nil {
+			tasks[0].Task = punctual.Task{ID: id, Revision: tasks[0].Task.Revision} // it may be replaced or removed
+			tasks[0].Fault = err.Error()
+		}
+		v.Record = &tasks[0].Record
+	}
+	if v.Pending, err = collect(tx.ctx, tx, scanRun, selectPending, id); err != nil {
+		return reply, false, err
+	}
+	lives, err := loadLive(tx.ctx, tx, []string{id})
+	if err != nil {
+		return reply, false, err
+	}
+	lives[id].show(&v)
+	key := req.ConcurrencyKey
+	if key == "" && v.Record != nil {
+		key = v.Record.Task.ConcurrencyKey
+	}
+	keys, err := loadKeys(tx.ctx, tx, []string{key})
+	if err != nil {
+		return reply, false, err
+	}
+	keys.Show(key, &v)
+	due := ledger.DueKeys(v.Pending)
+	c, err := req.Decide(v)
+	if err != nil {
+		return reply, false, &refusal{err}
+	}
+	if _, reply.Dropped, err = s.apply(tx, id, &v, due, &c); err != nil {
+		return reply, false, err
+	}
+	if news = ledger.News(&c); news {
+		_, err = tx.exec(countNews)
+	}
+	return reply, news, err
 }

@@ -1,50 +1,13 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
-
-// The statements about what is due look at each priority by itself, along its partial index. Their parameters: 1 is now, 2 the format
-// that the library knows, 3 and 4 the kinds that are asked for (all of them if 3 is true), 5 the kinds that are left out, 6 the limit.
-var (
-	// selectDueTasks and selectDueRuns find what is due, the first of each priority.
-	selectDueTasks = byPriority(`SELECT id, kind, next_us AS due, next_us - %d AS rank FROM tasks
-		WHERE priority = %d AND next_us <= (SELECT ?1) AND next_us IS NOT NULL AND fault = '' AND format <= (SELECT ?2)` + wantedKind + `
-		ORDER BY next_us, id LIMIT ?6`)
-	selectDueRuns = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us - %d AS rank FROM runs
-		WHERE priority = %d AND due_us <= (SELECT ?1) AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
-		ORDER BY due_us, runs.id LIMIT ?6`)
-
-	// selectNextTask and selectNextRun find when something is due next. They have no use for 1.
-	selectNextTask = byPriority(`SELECT id, kind, next_us AS due, next_us + 0 * %d AS rank FROM tasks
-		WHERE priority = %d AND next_us IS NOT NULL AND fault = '' AND format <= (SELECT ?2)` + wantedKind + `
-		ORDER BY next_us, id LIMIT ?6`)
-	selectNextRun = byPriority(`SELECT task_id AS id, kind, due_us AS due, due_us + 0 * %d AS rank FROM runs
-		WHERE priority = %d AND due_us IS NOT NULL AND state = 'pending'` + wantedKind + knownTask + `
-		ORDER BY due_us, runs.id LIMIT ?6`)
-)
-
-const (
-	wantedKind = ` AND ((SELECT ?3) OR kind IN (SELECT value FROM json_each(?4))) AND kind NOT IN (SELECT value FROM json_each(?5))`
-	knownTask  = ` AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND fault = '' AND format <= (SELECT ?2))`
-)
-
-// byPriority makes a statement of one for each priority, whose two verbs are the head start in microseconds and the priority.
-func byPriority(one string) string {
-	var parts []string
-	for p := punctual.MinPriority; p <= punctual.MaxPriority; p++ {
-		parts = append(parts, `SELECT * FROM (`+fmt.Sprintf(one, int64(p)*punctual.PriorityStep.Microseconds(), p)+`)`)
-	}
-	return strings.Join(parts, ` UNION ALL `)
-}
 
 const (
 	selectTasks = `SELECT ` + taskColumns + ` FROM tasks WHERE id IN (SELECT value FROM json_each(?))`
@@ -57,16 +20,6 @@ const (
 
 	setFault = `UPDATE tasks SET fault = ? WHERE id = ?`
 )
-
-// candidate is a task for which something is due.
-type candidate struct {
-	id, kind  string
-	due, rank int64
-}
-
-func scanCandidate(rows *sql.Rows) (c candidate, err error) {
-	return c, rows.Scan(&c.id, &c.kind, &c.due, &c.rank)
-}
 
 // claim is one call of Claim while it is carried out.
 type claim struct {
@@ -87,7 +40,11 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 		if err := aliveSession(ctx, tx, req.Session); err != nil {
 			return err
 		}
-		due, err := c.find(selectDueTasks, selectDueRuns, req.Limit)
+		all, err := c.lanes()
+		if err != nil {
+			return err
+		}
+		due, err := c.find(all, req.Limit)
 		if err != nil {
 			return err
 		}
@@ -95,45 +52,20 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 			if err := c.decideAll(due); err != nil {
 				return err
 			}
+			if all, err = c.lanes(); err != nil {
+				return err
+			}
 		}
-		next, err := c.find(selectNextTask, selectNextRun, 1)
-		if len(next) > 0 {
-			c.reply.NextDue = fromMicros(next[0].due)
+		if next, ok := c.next(all); ok {
+			c.reply.NextDue = fromMicros(next)
 		}
 		reply = c.reply
-		return err
+		return nil
 	})
 	if err != nil {
 		return punctual.ClaimReply{}, err
 	}
 	return reply, nil
-}
-
-// find returns up to limit tasks for which something is due, in due order, each once.
-func (c *claim) find(tasks, runs string, limit int) ([]candidate, error) {
-	var without []string
-	for kind, n := range c.left {
-		if n <= 0 {
-			without = append(without, kind)
-		}
-	}
-	var found []candidate
-	for _, query := range []string{tasks, runs} {
-		some, err := collect(c.ctx, c.tx, scanCandidate, query, c.reply.Now.UnixMicro(), punctual.TaskFormat, c.req.Kinds == nil,
-			jsonList(c.req.Kinds), jsonList(without), limit)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, some...)
-	}
-	slices.SortFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
-	seen := make(map[string]bool, len(found))
-	found = slices.DeleteFunc(found, func(c candidate) bool {
-		again := seen[c.id]
-		seen[c.id] = true
-		return again
-	})
-	return found[:min(limit, len(found))], nil
 }
 
 // decideAll shows each due task to decide and applies the changes, until the limit of starts is reached.
@@ -181,8 +113,9 @@ func (c *claim) decideAll(due []candidate) error {
 		key := t.Task.ConcurrencyKey
 		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.slots(t.Task.Kind, pending[d.id])}
 		lives[d.id].show(&v)
-		keys.show(key, &v)
+		keys.Show(key, &v)
 		var change punctual.Change
+		due := ledger.DueKeys(v.Pending)
 		err := undecoded[d.id]
 		if err == nil {
 			change, err = c.req.Decide(v)
@@ -194,7 +127,7 @@ func (c *claim) decideAll(due []candidate) error {
 			c.reply.SetAside = append(c.reply.SetAside, punctual.Fault{TaskID: d.id, Err: err})
 			continue
 		}
-		started, _, err := c.apply(c.tx, d.id, &v, &change)
+		started, _, err := c.apply(c.tx, d.id, &v, due, &change)
 		if err != nil {
 			return err
 		}
@@ -211,7 +144,7 @@ func (c *claim) decideAll(due []candidate) error {
 }
 
 // begin counts what was started and adds it to the answer.
-func (c *claim) begin(t *taskRow, started []punctual.Run, keys keys) {
+func (c *claim) begin(t *taskRow, started []punctual.Run, keys ledger.Keys) {
 	for _, run := range started {
 		task := cloneTask(t.Task)
 		run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
@@ -219,7 +152,7 @@ func (c *claim) begin(t *taskRow, started []punctual.Run, keys keys) {
 		if n, limited := c.left[run.Kind]; limited {
 			c.left[run.Kind] = n - 1
 		}
-		keys.start(&run)
+		keys.Start(&run)
 	}
 }
 

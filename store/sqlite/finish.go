@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const (
@@ -106,61 +107,15 @@ func goneTasks(ctx context.Context, tx *txn, runs []punctual.Run) (map[string]bo
 
 // finishOne records the outcome of one attempt in run and in the store.
 func finishOne(tx *txn, run *punctual.Run, item punctual.Finish, gone bool, now time.Time) (punctual.Verdict, error) {
-	finished := micros(item.FinishedAt)
-	if repeats(run, item, finished) {
-		return punctual.VerdictAlready, nil
-	}
-	if run.State != punctual.StateRunning || run.Attempt != item.Attempt {
-		for _, a := range run.History {
-			if a.Outcome == "stale" && a.Number == item.Attempt && a.FinishedAt.Equal(finished) {
-				return punctual.VerdictStale, nil
-			}
-		}
-		run.History = append(run.History, attempt(run, item, "stale"))
-		_, err := tx.exec(setHistory, historyText(run.History), run.ID)
-		return punctual.VerdictStale, err
-	}
-	if run.CancelRequested && item.State != punctual.StateCanceled && item.State != punctual.StatePending {
-		run.BlockedBy = ""
-	}
-	if item.State == punctual.StatePending {
-		run.History = append(run.History, attempt(run, item, outcomeOf(item)))
-	}
-	ordered := run.Reason
-	run.State = item.State
-	if !item.Released {
-		run.Error, run.Stack, run.Reason, run.Result = item.Error, item.Stack, item.Reason, item.Result
-	}
-	run.StartedAt, run.FinishedAt, run.DueAt = micros(item.StartedAt), finished, time.Time{}
-	if item.State == punctual.StatePending {
-		run.FinishedAt = time.Time{}
-		if run.DueAt = micros(item.RetryAt); run.DueAt.IsZero() {
-			run.DueAt = now
-		}
-		run.Reason, run.Stack = "", ""
-		if item.Released {
-			if run.Attempt--; run.Attempt == 0 {
-				run.StartedAt, run.Instance = time.Time{}, ""
-			}
-		}
-		endInstead(run, ordered, gone, finished)
-	}
-	return punctual.VerdictApplied, rewrite(tx, run)
-}
-
-// endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
-func endInstead(run *punctual.Run, ordered string, gone bool, at time.Time) {
+	verdict, noted := ledger.Finish(run, &item, gone, now)
 	switch {
-	case run.CancelRequested:
-		run.State, run.Reason = punctual.StateCanceled, ordered
-	case !gone:
-		return
-	case run.Attempt == 0:
-		run.State, run.Reason = punctual.StateSkipped, punctual.ReasonRemoved
-	default:
-		run.State, run.Reason = punctual.StateFailed, punctual.ReasonRemoved
+	case verdict == punctual.VerdictApplied:
+		return verdict, rewrite(tx, run)
+	case noted:
+		_, err := tx.exec(setHistory, historyText(run.History), run.ID)
+		return verdict, err
 	}
-	run.DueAt, run.FinishedAt = time.Time{}, at
+	return verdict, nil
 }
 
 // rewrite stores a run that has left the running state.
@@ -168,41 +123,6 @@ func rewrite(tx *txn, run *punctual.Run) error {
 	_, err := tx.exec(finishRun, run.State.String(), run.Attempt, toMicros(run.DueAt), toMicros(run.StartedAt), toMicros(run.FinishedAt),
 		run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason, run.BlockedBy, run.Instance, historyText(run.History), run.ID)
 	return err
-}
-
-// repeats reports whether this very outcome was recorded before.
-func repeats(run *punctual.Run, item punctual.Finish, finished time.Time) bool {
-	if run.State == item.State && run.Attempt == item.Attempt && run.FinishedAt.Equal(finished) {
-		return true
-	}
-	if item.State != punctual.StatePending {
-		return false
-	}
-	outcome := outcomeOf(item)
-	for _, a := range run.History {
-		if a.Number == item.Attempt && a.FinishedAt.Equal(finished) && a.Outcome == outcome {
-			return true
-		}
-	}
-	return false
-}
-
-// outcomeOf is what History says about an attempt that is not the last.
-func outcomeOf(item punctual.Finish) string {
-	if item.Released {
-		return "released"
-	}
-	return "failed"
-}
-
-func attempt(run *punctual.Run, item punctual.Finish, outcome string) punctual.Attempt {
-	a := punctual.Attempt{
-		Number: item.Attempt, StartedAt: micros(item.StartedAt), FinishedAt: micros(item.FinishedAt), Outcome: outcome, Error: item.Error,
-	}
-	if run.Attempt == item.Attempt {
-		a.Instance = run.Instance
-	}
-	return a
 }
 
 // ended is a run that has left the running state.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const (
@@ -22,74 +23,33 @@ const (
 	selectKeysOfTask = `SELECT DISTINCT key FROM runs WHERE task_id = ?` + live + ` AND key <> ''`
 )
 
-// keys tells of each concurrency key how many runs hold it, and which is the oldest.
-type keys map[string]*holders
-
-type holders struct {
-	active int
-	oldest string
-}
-
 // loadKeys looks up some keys; empty names are none.
-func loadKeys(ctx context.Context, q querier, names []string) (keys, error) {
+func loadKeys(ctx context.Context, q querier, names []string) (ledger.Keys, error) {
 	names = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return name == "" })
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found := make(keys, len(names))
+	found := make(ledger.Keys, len(names))
 	for _, name := range names {
-		found[name] = &holders{}
+		found[name] = &ledger.Holders{}
 	}
 	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
 		var name string
-		var h holders
-		err := rows.Scan(&name, &h.active, &h.oldest)
+		var h ledger.Holders
+		err := rows.Scan(&name, &h.Active, &h.Oldest)
 		found[name] = &h
 		return struct{}{}, err
 	}, selectKeys, jsonList(names))
 	return found, err
 }
 
-// show enters a key into a View.
-func (k keys) show(name string, v *punctual.View) {
-	if h := k[name]; h != nil {
-		v.KeyActive, v.KeyOldest = h.active, h.oldest
-	}
-}
-
-// start counts a run that holds its key now.
-func (k keys) start(run *punctual.Run) {
-	h := k[run.ConcurrencyKey]
-	if h == nil {
-		return
-	}
-	h.active++
-	if h.oldest == "" || run.ID < h.oldest {
-		h.oldest = run.ID
-	}
-}
-
 // freedKeys returns the keys that a change frees: of due pending runs that it ends, sends to the overlap gate or gives another key, and of all
 // live runs that it removes.
-func freedKeys(tx *txn, id string, v *punctual.View, c *punctual.Change) ([]string, error) {
+func freedKeys(tx *txn, id string, due map[string]string, c *punctual.Change) ([]string, error) {
 	if c.Remove && !c.KeepHistory {
 		return collect(tx.ctx, tx, scanText, selectKeysOfTask, id)
 	}
-	var freed []string
-	for i := range v.Pending {
-		before := &v.Pending[i]
-		if before.ConcurrencyKey == "" || before.DueAt.IsZero() {
-			continue
-		}
-		for j := range c.Update {
-			after := &c.Update[j]
-			kept := after.State == punctual.StateRunning || after.State == punctual.StatePending && (!after.DueAt.IsZero() || after.WaitsForKey)
-			if after.ID == before.ID && (!kept || after.ConcurrencyKey != before.ConcurrencyKey) {
-				freed = append(freed, before.ConcurrencyKey)
-			}
-		}
-	}
-	return freed, nil
+	return ledger.FreedKeys(due, c), nil
 }
 
 // passOn makes due who waits for the keys, and returns how many runs that were.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const (
@@ -92,7 +93,7 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 		var left []ended
 		for i := range runs {
 			run := &runs[i]
-			takeAway(run, gone[run.TaskID], now)
+			ledger.TakeAway(run, gone[run.TaskID], now)
 			if err := rewrite(tx, run); err != nil {
 				return err
 			}
@@ -117,32 +118,6 @@ func (s *Store) nothingToReclaim(ctx context.Context, now time.Time, own string)
 		EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0))`,
 		now.UnixMicro(), own, now.Add(-remembered).UnixMicro(), own).Scan(&sessions, &runs)
 	return !sessions && !runs, err
-}
-
-// takeAway ends the attempt of a run whose instance is dead.
-func takeAway(run *punctual.Run, gone bool, now time.Time) {
-	lost := 0
-	for _, a := range run.History {
-		if a.Outcome == "lost" {
-			lost++
-		}
-	}
-	run.Session, run.DueAt, run.FinishedAt = "", time.Time{}, time.Time{}
-	switch {
-	case run.CancelRequested:
-		run.State, run.FinishedAt = punctual.StateCanceled, now
-	case run.AtMostOnce:
-		run.State, run.Reason, run.FinishedAt = punctual.StateLost, punctual.ReasonLeaseLost, now
-	case lost >= punctual.MaxLost:
-		run.State, run.Reason, run.FinishedAt = punctual.StateFailed, punctual.ReasonLostTooMany, now
-	default:
-		run.History = append(run.History, punctual.Attempt{
-			Number: run.Attempt, Instance: run.Instance, StartedAt: run.StartedAt, FinishedAt: now, Outcome: "lost",
-		})
-		run.State, run.DueAt = punctual.StatePending, now
-		endInstead(run, "", gone, now)
-	}
-	run.CancelRequested = false
 }
 
 // Held implements punctual.Leaser.

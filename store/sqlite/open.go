@@ -27,19 +27,26 @@ import (
 )
 
 var (
-	_ punctual.Store  = (*Store)(nil)
-	_ punctual.Leaser = (*Store)(nil)
+	_ punctual.Store   = (*Store)(nil)
+	_ punctual.Leaser  = (*Store)(nil)
+	_ punctual.Watcher = (*Store)(nil)
 )
 
-// DefaultBusyTimeout is how long a write waits for another process's write.
-const DefaultBusyTimeout = 5 * time.Second
+// Defaults of the options.
+const (
+	DefaultBusyTimeout  = 5 * time.Second
+	DefaultPollInterval = 200 * time.Millisecond
+)
 
-// Store is a punctual.Store and punctual.Leaser in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
+// Store is a punctual.Store, punctual.Leaser and punctual.Watcher in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
 type Store struct {
 	write *sql.DB              // one connection, whose transactions begin immediate
 	read  *sql.DB              // connections that cannot write
 	hot   map[string]*sql.Stmt // by text, on write
 	clock clock.Clock
+	poll  time.Duration
+
+	watchers watchers
 
 	mu    sync.Mutex // guards cache
 	cache map[string]decoded
@@ -51,6 +58,7 @@ type Option func(*options)
 type options struct {
 	synchronous string
 	busy        time.Duration
+	poll        time.Duration
 }
 
 // WithFullSync makes each commit wait until it is on the disk (synchronous FULL). By default (NORMAL) a commit survives the death of
@@ -63,12 +71,17 @@ func WithBusyTimeout(d time.Duration) Option {
 	return func(o *options) { o.busy = max(d, time.Millisecond) }
 }
 
+// WithPollInterval sets how often a started Scheduler asks whether another process has edited something in the file; default
+// DefaultPollInterval. Zero or less turns it off, and then edits of others are noticed when the Scheduler looks by itself. A look that finds
+// nothing takes some microseconds.
+func WithPollInterval(d time.Duration) Option { return func(o *options) { o.poll = d } }
+
 // Open opens the store in the given file, which is made with mode 0600 when it is not there, and brings its schema up to date.
 //
 // Errors: punctual.ErrStoreSchema when the file is no database, holds something else or was written by a newer version; it is left
 // untouched then. punctual.ErrUnavailable when it cannot be opened or is locked.
 func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
-	o := options{synchronous: "NORMAL", busy: DefaultBusyTimeout}
+	o := options{synchronous: "NORMAL", busy: DefaultBusyTimeout, poll: DefaultPollInterval}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -87,7 +100,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{clock: clock.New(), cache: make(map[string]decoded)}
+	s := &Store{clock: clock.New(), poll: o.poll, cache: make(map[string]decoded)}
 	s.write, err = sql.Open("sqlite", dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)"))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)

@@ -138,7 +138,7 @@ func (s *Store) snapshots(ctx context.Context, query string, args ...any) ([]pun
 		}
 		row.Task.ID = row.id
 		out[i] = punctual.Snapshot{
-			Task: row.Task, NextRunAt: row.Status.NextRunAt, LastRun: last[row.id], Active: active[row.id],
+			Task: row.Task, NextRunAt: row.Status.NextRunAt, Anchor: row.Status.Anchor, LastRun: last[row.id], Active: active[row.id],
 			Paused: row.Status.Paused, Fault: row.Fault, Revision: row.Task.Revision, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 		}
 	}

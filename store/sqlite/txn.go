@@ -9,9 +9,9 @@ import (
 
 // hot lists the statements that are parsed once for the life of the store and not once for each transaction.
 var hot = []string{
-	selectDueTasks, selectDueRuns, selectNextTask, selectNextRun, selectTasks, selectPendingDue, selectLive, selectKeys, selectSession,
+	sources[0].lanes, sources[0].all, sources[0].due, sources[1].lanes, sources[1].all, sources[1].due, selectTasks, selectPendingDue, selectLive, selectKeys, selectSession,
 	selectTask, selectPending, selectRun, selectRuns, selectThere, selectWaiting, selectDelayed, selectOrders,
-	insertRun, updateRun, finishRun, updateStatus, upsertTask, moveRuns, releaseWaiting, passOnKey, countDelay, renewSession,
+	insertRun, updateRun, finishRun, updateStatus, upsertTask, moveRuns, releaseWaiting, passOnKey, countDelay, renewSession, countNews,
 }
 
 // txn is a write transaction.

@@ -17,6 +17,7 @@ func fullTask(id string) punctual.Task {
 		MisfireGrace: 1500 * time.Millisecond, MisfireLimit: 5,
 		Retry:   punctual.Retry{MaxAttempts: 4, Initial: time.Second, Max: time.Hour, Multiplier: 1.5, Jitter: 0.25},
 		Timeout: 20 * time.Minute, Lost: punctual.LostMark, Labels: map[string]string{"team": "ops", "env": ""}, Revision: 3,
+		Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
 
@@ -64,7 +65,7 @@ var editCases = []testCase{
 
 			last := bare(pending)
 			f.same(punctual.Snapshot{
-				Task: task, NextRunAt: status.NextRunAt, LastRun: &last, Active: 1, Paused: true, Revision: 3, CreatedAt: f.now, UpdatedAt: f.now,
+				Task: task, NextRunAt: status.NextRunAt, Anchor: status.Anchor, LastRun: &last, Active: 1, Paused: true, Revision: 3, CreatedAt: f.now, UpdatedAt: f.now,
 			}, f.task("report"), "Task")
 			f.same(running, f.run(running.ID), "the running row")
 			f.same(pending, f.run(pending.ID), "the pending row")
@@ -206,10 +207,11 @@ var editCases = []testCase{
 		check: func(f *fixture) {
 			f.add("gone", owed(f.now), delayed(time.Minute))
 			runs := f.put(f.running("gone"), f.pending("gone", f.now), f.ended("gone", punctual.StateSucceeded, f.now))
-			f.change("gone", punctual.Change{Remove: true, KeepHistory: true})
+			last := f.ended("gone", punctual.StateSkipped, f.now)
+			f.change("gone", punctual.Change{Remove: true, KeepHistory: true, Insert: []punctual.Run{last}})
 			_, err := f.store.Task(f.ctx, "gone")
 			f.wraps(err, punctual.ErrTaskNotFound, "Task")
-			f.same(reversed(runIDs(runs)), f.runs(punctual.RunQuery{TaskID: "gone"}), "Runs")
+			f.same(reversed(runIDs(append(runs, last))), f.runs(punctual.RunQuery{TaskID: "gone"}), "Runs")
 			reply := f.claim(10)
 			f.same(0, len(reply.Started), "runs that Claim started")
 			f.check(reply.NextDue.IsZero(), "NextDue: want none, got %v", reply.NextDue)
@@ -232,7 +234,7 @@ var editCases = []testCase{
 				Task: punctual.Task{
 					ID: "task", Name: "again", Schedule: punctual.Every(time.Minute), Payload: json.RawMessage(`{"of":1}`), Revision: 1,
 				},
-				Revision: 1, LastRun: &old[0], CreatedAt: f.now, UpdatedAt: f.now,
+				Anchor: f.now, Revision: 1, LastRun: &old[0], CreatedAt: f.now, UpdatedAt: f.now,
 			}
 			f.same(want, f.task("task"), "Task")
 			f.same(punctual.Status{Anchor: f.now}, f.see("task").Record.Status, "state")

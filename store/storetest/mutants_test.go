@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/punctual-go/punctual"
@@ -46,8 +47,8 @@ type broken struct {
 	ended      func(string) bool // whether EndSession does anything
 	instances  func([]punctual.Instance)
 	watch      func(context.Context, func()) error
-	torn       bool // an Edit decides on what it saw before it took the lock
-	halved     bool // an Edit inserts the first row, and a moment later the others
+	torn       bool          // an Edit decides on what it saw before it took the lock
+	halved     chan struct{} // an Edit inserts the first row, and the others when somebody has looked
 }
 
 func (b *broken) ctx(ctx context.Context) context.Context {
@@ -80,7 +81,10 @@ func (b *broken) Edit(ctx context.Context, req punctual.EditRequest) (punctual.E
 		var seen punctual.View
 		look := req
 		look.Decide = func(v punctual.View) (punctual.Change, error) {
-			seen = v
+			if seen = v; v.Record != nil {
+				kept := *v.Record
+				seen.Record = &kept
+			}
 			return punctual.Change{}, nil
 		}
 		if _, err := b.Store.Edit(b.ctx(ctx), look); err != nil {
@@ -91,7 +95,7 @@ func (b *broken) Edit(ctx context.Context, req punctual.EditRequest) (punctual.E
 		req.Decide = func(punctual.View) (punctual.Change, error) { return change, err }
 	}
 	var others []punctual.Run
-	if b.halved {
+	if b.halved != nil {
 		decide := req.Decide
 		req.Decide = func(v punctual.View) (punctual.Change, error) {
 			c, err := decide(v)
@@ -103,7 +107,7 @@ func (b *broken) Edit(ctx context.Context, req punctual.EditRequest) (punctual.E
 	}
 	reply, err := b.Store.Edit(b.ctx(ctx), req)
 	if len(others) > 0 && err == nil {
-		moment()
+		b.untilLooked()
 		b.after(req.TaskID, req.Now, func(punctual.View) (punctual.Change, error) { return punctual.Change{Insert: others}, nil })
 	}
 	if b.editReply != nil {
@@ -194,6 +198,10 @@ func (b *broken) Runs(ctx context.Context, q punctual.RunQuery) ([]punctual.Run,
 	if b.runs != nil {
 		page = b.runs(page)
 	}
+	select {
+	case b.halved <- struct{}{}:
+	default:
+	}
 	return page, b.err(err)
 }
 
@@ -262,6 +270,17 @@ func (b *broken) Watch(ctx context.Context, notify func()) error {
 
 // moment is the gap in which a broken store can be caught by whoever calls it at the same time.
 func moment() { time.Sleep(200 * time.Microsecond) }
+
+// untilLooked waits until a reader has looked from beginning to end, if there is one.
+func (b *broken) untilLooked() {
+	for range 2 {
+		select {
+		case <-b.halved:
+		case <-time.After(20 * time.Millisecond):
+			return
+		}
+	}
+}
 
 // after makes one more change of a task behind the caller's back.
 func (b *broken) after(taskID string, now time.Time, decide punctual.DecideFunc) {
@@ -436,6 +455,11 @@ var mutants = []mutant{
 	}},
 	{"keeps history always", eachChange(func(c *punctual.Change) { c.KeepHistory = true })},
 	{"keeps history never", eachChange(func(c *punctual.Change) { c.KeepHistory = false })},
+	{"drops what a removal inserts", eachChange(func(c *punctual.Change) {
+		if c.Remove {
+			c.Insert = nil
+		}
+	})},
 	{"does not remove", eachChange(func(c *punctual.Change) { c.Remove = false })},
 	{"forgets labels", eachTask(func(t *punctual.Task) { t.Labels = nil })},
 	{"forgets the retry policy", eachTask(func(t *punctual.Task) { t.Retry.Jitter = 0 })},
@@ -977,8 +1001,59 @@ var mutants = []mutant{
 	}},
 
 	// Concurrency.
-	{"inserts rows one by one", func(b *broken) { b.halved = true }},
+	{"inserts rows one by one", func(b *broken) { b.halved = make(chan struct{}) }},
 	{"decides before it locks", func(b *broken) { b.torn = true }},
+}
+
+// clusterMutants are the faults that the cases about clusters come from, by case.
+var clusterMutants = map[string]mutant{
+	"rare task and frequent restarts": {"keeps the next run with the process", func(b *broken) {
+		var mu sync.Mutex // guards processes and fresh
+		processes, fresh := map[string]bool{}, false
+		b.beatReq = func(req *punctual.BeatRequest) {
+			mu.Lock()
+			defer mu.Unlock()
+			fresh = fresh || !processes[req.Session]
+			processes[req.Session] = true
+		}
+		b.view = func(v *punctual.View) {
+			mu.Lock()
+			defer mu.Unlock()
+			if fresh {
+				v.Record, fresh = nil, false
+			}
+		}
+	}},
+	"cancel in the dark": {"brings no orders with a beat", func(b *broken) {
+		b.beatReply = func(reply *punctual.BeatReply) { reply.Cancel = nil }
+	}},
+	"drain for five leases": {"renews no lease of the first instance", func(b *broken) {
+		var beats atomic.Int64
+		b.beatReq = func(req *punctual.BeatRequest) {
+			if req.Instance == "a" && beats.Add(1) > 1 {
+				req.Lease = -time.Minute
+			}
+		}
+	}},
+	"hand over a second before": {"lets none but the first instance claim", func(b *broken) {
+		var mu sync.Mutex // guards leader
+		leader := ""
+		b.claimReq = func(req *punctual.ClaimRequest) {
+			mu.Lock()
+			defer mu.Unlock()
+			if leader == "" {
+				leader = req.Session
+			}
+			if req.Session != leader {
+				req.Kinds = []string{}
+			}
+		}
+	}},
+	"two services over one store": {"starves a kind for what is due of others", func(b *broken) {
+		b.claimReq = func(req *punctual.ClaimRequest) {
+			req.Kinds = slices.DeleteFunc(slices.Clone(req.Kinds), func(kind string) bool { return kind == "report" })
+		}
+	}},
 }
 
 func claimFails(b *broken) {

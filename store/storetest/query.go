@@ -58,7 +58,7 @@ var queryCases = []testCase{
 			f.check(f.task("task").LastRun == nil, "LastRun of a task without runs is not nil")
 			rows := f.put(f.running("task"), f.ended("task", punctual.StateSucceeded, at(time.Hour)), f.fullRun("task", punctual.StateRunning), f.pending("task", at(time.Hour)))
 			want := punctual.Snapshot{
-				Task: f.see("task").Record.Task, NextRunAt: at(time.Minute), LastRun: &rows[3], Active: 2, Revision: 1, CreatedAt: noon, UpdatedAt: noon,
+				Task: f.see("task").Record.Task, NextRunAt: at(time.Minute), Anchor: noon, LastRun: &rows[3], Active: 2, Revision: 1, CreatedAt: noon, UpdatedAt: noon,
 			}
 			f.same(want, f.task("task"), "Task")
 			f.add("plain")

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/benbjohnson/clock"
+
 	"github.com/punctual-go/punctual"
 )
 
@@ -55,6 +57,38 @@ var raceCases = []testCase{
 			})
 			f.same(int64(1+len(all)*each), f.task("task").Revision, "Revision")
 			f.same(int64(len(all)*each), f.see("task").Record.Status.Skipping.Count, "counter in the state")
+		},
+	},
+	{
+		name:    "an edit that had to wait decides with the time after it",
+		promise: "the time that decides is taken under the task's lock, so nothing that an edit finds done is later than the edit",
+		check: func(f *fixture) {
+			const hold = 100 * time.Millisecond
+			f.add("task")
+			other := f.peer("other")
+			locked := make(chan struct{})
+			lock := sync.OnceFunc(func() { close(locked) })
+			var times [2]time.Time
+			look := func(i int, then func()) punctual.EditRequest {
+				return punctual.EditRequest{TaskID: "task", Decide: func(v punctual.View) (punctual.Change, error) {
+					times[i] = v.Now
+					then()
+					return punctual.Change{}, nil
+				}}
+			}
+			f.together(2, func(i int) (err error) {
+				if i == 0 {
+					_, err = f.store.Edit(f.ctx, look(0, func() {
+						lock()
+						clock.New().Sleep(hold)
+					}))
+					return err
+				}
+				<-locked
+				_, err = other.store.Edit(f.ctx, look(1, func() {}))
+				return err
+			})
+			f.check(times[1].Sub(times[0]) >= hold*9/10, "the second edit came %v after the first, which had the task for %v", times[1].Sub(times[0]), hold)
 		},
 	},
 	{

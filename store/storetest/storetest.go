@@ -95,6 +95,7 @@ var groups = []group{
 	{"race", slices.Concat(raceCases, readCases)},
 	{"durable", durableCases},
 	{"engines", engineCases},
+	{"cluster", clusterCases},
 }
 
 // testCase is one rule of the contract. It is data, so that the suite can be run against broken stores as well.

@@ -67,7 +67,7 @@ func judge(c testCase, store punctual.Store) []string {
 func direct() []testCase {
 	var all []testCase
 	for _, g := range groups {
-		if g.name == "engines" {
+		if g.name == "engines" || g.name == "cluster" {
 			continue
 		}
 		for _, c := range g.cases {
@@ -118,6 +118,27 @@ func TestBrokenStoresFail(t *testing.T) {
 		if len(breakable[c.name]) == 0 {
 			t.Errorf("no broken store fails %s", c.name)
 		}
+	}
+}
+
+// Each case about a cluster fails on a store that has the fault which the case comes from.
+func TestBrokenStoresFailTheCasesOfTheCluster(t *testing.T) {
+	defer func(d time.Duration) { patience = d }(patience)
+	patience = 20 * time.Millisecond
+	for _, c := range clusterCases {
+		m, ok := clusterMutants[c.name]
+		if !ok {
+			t.Errorf("no broken store is made for %s", c.name)
+			continue
+		}
+		store := &broken{Store: memory.New()}
+		m.spoil(store)
+		complaints := judge(c, store)
+		if len(complaints) == 0 {
+			t.Errorf("%s passes on a store that %s", c.name, m.name)
+			continue
+		}
+		t.Logf("a store that %s fails %s: %s", m.name, c.name, complaints[0])
 	}
 }
 

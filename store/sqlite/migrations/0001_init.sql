@@ -23,7 +23,7 @@ CREATE TABLE tasks (
     updated_us   INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX tasks_due ON tasks (priority, next_us, id) WHERE next_us IS NOT NULL AND fault = '';
+CREATE INDEX tasks_due ON tasks (kind, priority, next_us, id) WHERE next_us IS NOT NULL AND fault = '';
 
 CREATE TABLE runs (
     id            TEXT    NOT NULL PRIMARY KEY,
@@ -59,7 +59,7 @@ CREATE TABLE runs (
 
 CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us) WHERE trigger_ IN ('schedule', 'catch-up');
 CREATE UNIQUE INDEX runs_backfill   ON runs (task_id, scheduled_us) WHERE trigger_ = 'backfill';
-CREATE INDEX runs_due     ON runs (priority, due_us, id) WHERE state = 'pending' AND due_us IS NOT NULL;
+CREATE INDEX runs_due     ON runs (kind, priority, due_us, id) WHERE state = 'pending' AND due_us IS NOT NULL;
 CREATE INDEX runs_live    ON runs (task_id, state, id) WHERE state IN ('pending', 'running');
 CREATE INDEX runs_key     ON runs (key, state, id) WHERE key <> '' AND state IN ('pending', 'running');
 CREATE INDEX runs_session ON runs (session, id)    WHERE state = 'running';
@@ -77,3 +77,7 @@ CREATE TABLE sessions (
     in_flight   INTEGER NOT NULL,
     dead        INTEGER NOT NULL
 ) STRICT;
+
+-- Counts the edits that other processes may want to know of, in its only row.
+CREATE TABLE news (edits INTEGER NOT NULL) STRICT;
+INSERT INTO news VALUES (0);

@@ -1,9 +1,12 @@
-package openai
+package outbound
 
 import (
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,22 +18,26 @@ const (
 	window = 8
 	// maxScanned bounds the work on one text.
 	maxScanned = 16 << 10
-	// minExact is from which length a key is taken out of a model's answer: a shorter one, such as "test", is a word.
+	// minExact is from which length a key is taken out of an answer: a shorter one, such as "test", is a word.
 	minExact = 12
 )
 
-// redactor cleans texts from outside for the ledger. It knows the secrets of one attempt; patterns catch those of others.
-type redactor struct{ secrets []string }
+// Redactor cleans texts from outside for the ledger. It knows the secrets of one attempt; patterns catch those of others.
+type Redactor struct{ secrets []string }
 
-func newRedactor(secrets ...string) redactor {
-	var r redactor
+// NewRedactor returns a Redactor that knows these secrets. Empty ones are left out.
+func NewRedactor(secrets ...string) Redactor {
+	var r Redactor
 	for _, s := range secrets {
 		if s == "" {
 			continue
 		}
 		r.secrets = append(r.secrets, s)
-		for _, form := range []string{url.QueryEscape(s), base64.StdEncoding.EncodeToString([]byte(s))} {
-			if form != s && len(s) >= window {
+		if len(s) < window {
+			continue
+		}
+		for _, form := range formsOf(s) {
+			if !slices.Contains(r.secrets, form) {
 				r.secrets = append(r.secrets, form)
 			}
 		}
@@ -38,12 +45,38 @@ func newRedactor(secrets ...string) redactor {
 	return r
 }
 
-// clean is a text without anything that looks like a key, when the keys themselves are not known.
-func clean(s string, limit int) string { return redactor{}.text(s, limit) }
+// formsOf are other ways to write a secret that whoever has it may read it from: escaped, in hexadecimal, and in base64, where it may stand
+// behind something else, such as a user and a colon.
+func formsOf(s string) []string {
+	forms := []string{url.QueryEscape(s), url.PathEscape(s), hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
+	for _, html := range []bool{true, false} {
+		var b strings.Builder
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(html)
+		if encoder.Encode(s) == nil {
+			forms = append(forms, strings.Trim(b.String(), "\"\n"))
+		}
+	}
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for before := range 3 {
+			text := encoding.EncodeToString(append(make([]byte, before), s...))
+			// The characters at both ends that also depend on what stands beside.
+			begin, end := []int{0, 2, 3}[before], len(text)
+			if (before+len(s))%3 != 0 {
+				end--
+			}
+			forms = append(forms, text[begin:end])
+		}
+	}
+	return forms
+}
 
-// text returns s as one line of at most limit bytes (plus the mark of a cut) of valid UTF-8, without control and invisible
+// Clean is a text without anything that looks like a key, when the keys themselves are not known.
+func Clean(s string, limit int) string { return Redactor{}.Line(s, limit) }
+
+// Line returns s as one line of at most limit bytes (plus the mark of a cut) of valid UTF-8, without control and invisible
 // characters, without the secrets and parts of them, and without what looks like a key.
-func (r redactor) text(s string, limit int) string {
+func (r Redactor) Line(s string, limit int) string {
 	s = oneLine(s)
 	for _, secret := range r.secrets {
 		s = hideSecret(s, secret)
@@ -51,8 +84,8 @@ func (r redactor) text(s string, limit int) string {
 	return clip(hidePatterns(s), limit)
 }
 
-// answer takes whole keys out of the text of a model, which is otherwise left as it is.
-func (r redactor) answer(s string) string {
+// Answer takes whole secrets out of the text of an answer, which is otherwise left as it is.
+func (r Redactor) Answer(s string) string {
 	for _, secret := range r.secrets {
 		if len(secret) >= minExact {
 			s = strings.ReplaceAll(s, secret, redacted)
@@ -207,8 +240,34 @@ func isMixed(s string) bool {
 	return strings.ContainsAny(s, "0123456789") && strings.ToLower(s) != s && strings.ToUpper(s) != s
 }
 
-// looksLikeKey reports whether a name is more likely a key by itself. A prefix with a UUID is a name.
-func looksLikeKey(s string) bool {
+// LooksLikeKey reports whether a name is more likely a key by itself. A prefix with a UUID is a name.
+func LooksLikeKey(s string) bool {
 	return keyShapes.MatchString(s) ||
 		longRandom.MatchString(s) && (isMixed(s) || strings.ContainsAny(s, "0123456789") && !strings.ContainsAny(s, "-_"))
+}
+
+// secretNames are names of members that hold credentials, in lower case and without separators.
+var secretNames = map[string]bool{
+	"key": true, "apikey": true, "apisecret": true, "xapikey": true, "openaiapikey": true, "openaikey": true, "authorization": true, "auth": true,
+	"bearer": true, "bearertoken": true, "token": true, "apitoken": true, "authtoken": true, "accesstoken": true, "accesskey": true, "secret": true,
+	"secretkey": true, "clientsecret": true, "password": true, "passwd": true, "credentials": true, "subscriptionkey": true, "signature": true, "sig": true,
+}
+
+var dropSeparators = strings.NewReplacer("-", "", "_", "", ".", "", " ", "")
+
+// IsSecretName reports whether a member, parameter or header of this name holds a credential.
+func IsSecretName(name string) bool {
+	return secretNames[strings.ToLower(dropSeparators.Replace(name))]
+}
+
+// Bound cuts a text to at most limit bytes, the mark that it then ends with included, at a rune boundary.
+func Bound(s string, limit int, mark string) (string, bool) {
+	if len(s) <= limit {
+		return s, false
+	}
+	n := max(limit-len(mark), 0)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + mark, true
 }

@@ -1,4 +1,4 @@
-package openai
+package outbound
 
 import (
 	"math"
@@ -8,10 +8,7 @@ import (
 	"time"
 )
 
-// DefaultMaxRetryAfter bounds what an endpoint may ask for; see WithMaxRetryAfter.
-const DefaultMaxRetryAfter = time.Hour
-
-// retryWait reads how long an endpoint that answered with status wants to be left alone, or zero when it does not say. The
+// RetryWait reads how long an endpoint that answered with status wants to be left alone, or zero when it does not say. The
 // first of these that names a time in the future counts:
 //
 //   - Retry-After-Ms: milliseconds
@@ -21,7 +18,7 @@ const DefaultMaxRetryAfter = time.Hour
 //     X-RateLimit-Remaining-Requests and -Tokens; the longer one when that is not clear.
 //
 // Zero, negative and unreadable values count as absent, so that the task's own backoff decides.
-func retryWait(h http.Header, status int, now time.Time) time.Duration {
+func RetryWait(h http.Header, status int, now time.Time) time.Duration {
 	if ms, ok := parseNumber(h.Get("Retry-After-Ms")); ok {
 		if d := scale(ms, time.Millisecond); d > 0 {
 			return d
@@ -84,11 +81,11 @@ func parseReset(v string, now time.Time) time.Duration {
 	if t, err := time.Parse(time.RFC3339, v); err == nil {
 		return max(t.Sub(now), 0)
 	}
-	return parseDuration(v)
+	return ParseDuration(v)
 }
 
-// parseDuration is time.ParseDuration with days in front, "1d2h3m", as some endpoints write them.
-func parseDuration(v string) time.Duration {
+// ParseDuration is time.ParseDuration with days in front, "1d2h3m", as some endpoints write them.
+func ParseDuration(v string) time.Duration {
 	var days time.Duration
 	if head, rest, found := strings.Cut(v, "d"); found {
 		n, ok := parseNumber(head)

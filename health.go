@@ -1,0 +1,74 @@
+package punctual
+
+import (
+	"fmt"
+	"time"
+)
+
+// Health is the state of one instance in a few figures.
+type Health struct {
+	// OK is false when something needs attention. Reasons then says what: each begins with one of the Degraded constants, followed by
+	// a colon and details for people.
+	OK      bool     `json:"ok"`
+	Reasons []string `json:"reasons,omitempty"`
+	// Phase is "new", "running", "draining" or "closed".
+	Phase    string `json:"phase"`
+	Instance string `json:"instance"`
+	InFlight int    `json:"in_flight"` // attempts started here whose outcome is not stored yet
+	Running  int    `json:"running"`   // those of them that are in host code
+	SetAside int    `json:"set_aside"` // tasks that this instance set aside since it started
+	// Backlog is for how long the earliest due work that this instance knows of has been waiting to start, for want of a slot, a lease
+	// or a store that works; zero when nothing waits.
+	Backlog time.Duration `json:"backlog"`
+	// ClockOffset is how far the store's clock was ahead of this instance's at the last beat. Due times are the store's, so an
+	// offset moves nothing but log times.
+	ClockOffset time.Duration `json:"clock_offset"`
+}
+
+// What a reason of Health begins with.
+const (
+	DegradedStore    = "store failing"   // the last call to the store failed; due runs wait until it works again
+	DegradedLease    = "no lease"        // nothing starts here until the store renews the lease
+	DegradedBacklog  = "backlog"         // something is due for longer than a minute and has not started
+	DegradedClock    = "clock off"       // this instance's clock and the store's are more than 5 s apart
+	DegradedSetAside = "tasks set aside" // so many tasks could not be decided; their snapshots say why
+)
+
+var phaseNames = [...]string{"new", "running", "draining", "closed"}
+
+// backlogBound is how late the next due time may be before Health reports it.
+const backlogBound = time.Minute
+
+// clockBound is how far this instance's clock and the store's may be apart before Health reports it.
+const clockBound = 5 * time.Second
+
+// Health reports how this instance is. It does not ask the store.
+func (s *Scheduler) Health() Health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	h := Health{
+		Phase: phaseNames[s.phase], Instance: s.instance, InFlight: s.flights.count, Running: s.busy, SetAside: len(s.faults),
+		ClockOffset: s.told.ahead(now).Round(time.Millisecond),
+	}
+	if s.failing.err != nil {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: since %s: %s", DegradedStore, s.failing.since.UTC().Format(time.RFC3339), errorText(s.failing.err)))
+	}
+	if s.phase == phaseRunning && !s.leaseHeldLocked() {
+		h.Reasons = append(h.Reasons, DegradedLease+": nothing starts until the store renews it")
+	}
+	if late := now.Sub(s.loop.next); s.phase == phaseRunning && !s.loop.next.IsZero() && late > 0 {
+		h.Backlog = late
+	}
+	if late := h.Backlog; late > backlogBound {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: due since %s", DegradedBacklog, late.Round(time.Second)))
+	}
+	if h.ClockOffset.Abs() > clockBound {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: the store's is %v ahead", DegradedClock, h.ClockOffset.Round(time.Second)))
+	}
+	if n := len(s.faults); n > 0 {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: %d", DegradedSetAside, n))
+	}
+	h.OK = len(h.Reasons) == 0
+	return h
+}

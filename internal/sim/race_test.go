@@ -1,0 +1,6 @@
+//go:build race
+
+package sim
+
+// The race detector makes a simulation ten times slower.
+func init() { slowness = 10 }

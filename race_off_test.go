@@ -1,0 +1,5 @@
+//go:build !race
+
+package punctual_test
+
+const raceEnabled = false

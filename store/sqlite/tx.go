@@ -1,0 +1,35 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/punctual-go/punctual"
+)
+
+// Tx makes the changes of a Scheduler part of a transaction of the host, which keeps its own tables in the same file:
+//
+//	in := s.In(store.Tx(tx))
+//	err := in.Add(ctx, task)
+//
+// The transaction comes from a handle of the host's own, of any driver for SQLite. It has to be one that writes from its beginning
+// (BEGIN IMMEDIATE), since SQLite refuses a transaction that has read and then finds that another has written. Until it ends all other
+// writes to the file wait, this store's as well, so do not call the Scheduler itself meanwhile.
+//
+// When a call fails with anything but an error of package punctual, roll the transaction back.
+func (s *Store) Tx(tx *sql.Tx) punctual.Editor { return &hostTx{s, tx} }
+
+type hostTx struct {
+	store *Store
+	tx    *sql.Tx
+}
+
+// Edit implements punctual.Editor.
+func (h *hostTx) Edit(ctx context.Context, req punctual.EditRequest) (punctual.EditReply, error) {
+	tx := &txn{h.tx, ctx, nil, make(map[string]*sql.Stmt)} // the store's statements belong to its own connection
+	reply, _, err := h.store.edit(tx, req)                 // the host's connection is another one, which Watch notices
+	for _, stmt := range tx.made {
+		_ = stmt.Close() // it ends with the transaction otherwise, which may be long
+	}
+	return reply, fault(ctx, err)
+}
