@@ -1,0 +1,282 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
+)
+
+const (
+	claimTime = `SELECT coalesce($1::bigint, (extract(epoch FROM now()) * 1000000)::bigint)`
+
+	// lockSession holds off the end of the session until the claim is committed, but not its beat.
+	lockSession = `SELECT id FROM {schema}.sessions WHERE id = $1 AND NOT dead FOR KEY SHARE`
+
+	selectPendingDue = `SELECT ` + runNames + ` FROM {schema}.live_runs r
+		WHERE r.task_id = ANY ($1::text[]) AND r.state = 'pending' AND r.due_us <= $2 AND ($3::boolean OR r.kind = ANY ($4::text[]))
+		ORDER BY r.due_us, r.id`
+)
+
+// candidate is a locked task for which something is due.
+type candidate struct {
+	taskRow
+	kind      string
+	due, rank int64
+	broken    error // why the definition cannot be decoded
+}
+
+func scanCandidates() func(pgx.Rows) (*candidate, error) {
+	var kind string
+	var due, rank int64
+	task := newTaskScanner(&kind, &due, &rank)
+	return func(rows pgx.Rows) (*candidate, error) {
+		c := new(candidate)
+		err := task.scan(rows, &c.taskRow)
+		c.kind, c.due, c.rank = kind, due, rank
+		return c, err
+	}
+}
+
+// claim is one call of Claim while it is carried out.
+type claim struct {
+	t       *txn
+	req     punctual.ClaimRequest
+	reply   punctual.ClaimReply
+	left    map[string]int // what may still be started of kinds that have a limit of their own
+	due     []*candidate
+	live    lives
+	keys    ledger.Keys
+	pending map[string][]punctual.Run
+	writes  writes
+	started []started
+}
+
+// started is a run that the claim wants to start.
+type started struct {
+	task *candidate
+	run  *punctual.Run
+}
+
+// Claim implements punctual.Store.
+func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
+	var c claim
+	err := s.tx(ctx, s.pool, func(t *txn) error {
+		c = claim{t: t, req: req, left: maps.Clone(req.KindLimits), live: lives{}, keys: ledger.Keys{}}
+		if err := c.lock(); err != nil {
+			return err
+		}
+		if len(c.due) > 0 {
+			if err := c.look(); err != nil {
+				return err
+			}
+			c.decideAll()
+		}
+		return c.finish()
+	})
+	if err != nil {
+		return punctual.ClaimReply{}, err
+	}
+	return c.reply, nil
+}
+
+// without lists the kinds that have used up their limit.
+func (c *claim) without() []string {
+	without := []string{}
+	for kind, n := range c.left {
+		if n <= 0 {
+			without = append(without, kind)
+		}
+	}
+	return without
+}
+
+// lock locks up to Limit tasks for which something is due, in due order, each once.
+func (c *claim) lock() error {
+	t, req := c.t, &c.req
+	var alive []string
+	t.queue(claimTime, toMicros(req.Now)).QueryRow(func(row pgx.Row) error {
+		var us int64
+		err := row.Scan(&us)
+		c.reply.Now = fromMicros(us)
+		return err
+	})
+	if req.Session != "" {
+		ask(t, &alive, scanText, lockSession, req.Session)
+	}
+	for _, from := range []source{dueTasks, dueRuns} {
+		query, args := from.of(req.Kinds, punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit)
+		ask(t, &c.due, scanCandidates(), query, args...)
+	}
+	if err := t.send(); err != nil {
+		return err
+	}
+	if req.Session != "" && len(alive) == 0 {
+		return fmt.Errorf("%w: session %s is not alive", punctual.ErrLeaseLost, req.Session)
+	}
+	slices.SortFunc(c.due, func(a, b *candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
+	seen := make(map[string]bool, len(c.due))
+	c.due = slices.DeleteFunc(c.due, func(d *candidate) bool {
+		again := seen[d.id]
+		seen[d.id] = true
+		return again
+	})
+	c.due = c.due[:min(req.Limit, len(c.due))]
+	return nil
+}
+
+// look reads what a View shows of the locked tasks. Most have no live run and no key, and then there is nothing to lock or to read: only
+// who holds the task's lock can change that.
+func (c *claim) look() error {
+	t := c.t
+	ids := make([]string, len(c.due))
+	var keyed, keyNames []string
+	for i, d := range c.due {
+		ids[i] = d.id
+		d.broken = t.s.decode(&d.taskRow)
+		if key := d.Task.ConcurrencyKey; key != "" {
+			keyed, keyNames = append(keyed, d.id), append(keyNames, key)
+		}
+	}
+	c.live.count(t, ids)
+	if err := t.send(); err != nil {
+		return err
+	}
+	busy := distinct(slices.AppendSeq(keyed, maps.Keys(c.live)))
+	if len(busy) == 0 {
+		return nil
+	}
+	clear(c.live)
+	t.queue(lockRunning, busy)
+	t.queue(lockSlots, []string{}, busy)
+	c.live.count(t, busy)
+	c.live.waiters(t, busy)
+	loadKeys(t, c.keys, keyNames)
+	var runs []punctual.Run
+	ask(t, &runs, scanRun, selectPendingDue, busy, c.reply.Now.UnixMicro(), c.req.Kinds == nil, c.req.Kinds)
+	if err := t.send(); err != nil {
+		return err
+	}
+	c.pending = make(map[string][]punctual.Run)
+	for _, run := range runs {
+		c.pending[run.TaskID] = append(c.pending[run.TaskID], run)
+	}
+	return nil
+}
+
+// decideAll shows each due task to decide and collects the changes, until the limit of starts is reached.
+func (c *claim) decideAll() {
+	c.writes = writes{t: c.t, now: c.reply.Now}
+	for _, d := range c.due {
+		if n, limited := c.left[d.kind]; limited && n <= 0 {
+			continue
+		}
+		key, pending := d.Task.ConcurrencyKey, c.pending[d.id]
+		v := punctual.View{Now: c.reply.Now, Record: &d.Record, Pending: pending, Slots: c.slots(d.Task.Kind, pending)}
+		c.live[d.id].show(&v)
+		c.keys.Show(key, &v)
+		var change punctual.Change
+		due := ledger.DueKeys(pending)
+		err := d.broken
+		if err == nil {
+			change, err = c.req.Decide(v)
+		}
+		if err != nil {
+			c.writes.setAside(d.id, err)
+			c.reply.SetAside = append(c.reply.SetAside, punctual.Fault{TaskID: d.id, Err: err})
+			continue
+		}
+		c.writes.add(d.id, &v, due, &change)
+		bounded := v.Slots < c.req.Limit-len(c.started)
+		c.begin(d, &change)
+		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+			c.reply.Decided++
+		}
+		if change.Deferred && !bounded || len(c.started) >= c.req.Limit {
+			return
+		}
+	}
+}
+
+// begin counts what a change starts.
+func (c *claim) begin(d *candidate, change *punctual.Change) {
+	for _, rows := range [][]punctual.Run{change.Update, change.Insert} {
+		for i := range rows {
+			run := &rows[i]
+			if run.State != punctual.StateRunning {
+				continue
+			}
+			c.started = append(c.started, started{d, run})
+			if n, limited := c.left[run.Kind]; limited {
+				c.left[run.Kind] = n - 1
+			}
+			c.keys.Start(run)
+		}
+	}
+}
+
+// slots is how many runs may be started for a task of a kind with some pending runs.
+func (c *claim) slots(kind string, pending []punctual.Run) int {
+	slots := c.req.Limit - len(c.started)
+	if n, limited := c.left[kind]; limited {
+		slots = min(slots, n)
+	}
+	for i := range pending {
+		if n, limited := c.left[pending[i].Kind]; limited {
+			slots = min(slots, n)
+		}
+	}
+	return max(slots, 0)
+}
+
+// finish writes, looks for what is due next, and commits.
+func (c *claim) finish() error {
+	t := c.t
+	c.writes.t = t
+	c.writes.queue()
+	if c.writes.keyed {
+		// A run that is dropped does not hold its key after all, and another may have been told to wait for it.
+		if err := t.send(); err != nil {
+			return err
+		}
+		var freed []string
+		var passed int64
+		for _, run := range c.writes.dropped() {
+			freed = append(freed, run.ConcurrencyKey)
+		}
+		passOn(t, freed, c.reply.Now, &passed)
+	}
+	next := int64(math.MaxInt64)
+	for _, from := range []source{nextTask, nextRun} {
+		query, args := from.of(c.req.Kinds, punctual.TaskFormat, c.without())
+		t.queue(query, args...).QueryRow(func(row pgx.Row) error {
+			var first *int64
+			err := row.Scan(&first)
+			if first != nil && *first < next {
+				next = *first
+				c.reply.NextDue = fromMicros(next)
+			}
+			return err
+		})
+	}
+	if err := t.commit(); err != nil {
+		return err
+	}
+	c.reply.Started = make([]punctual.Run, 0, len(c.started))
+	for _, s := range c.started {
+		if !c.writes.wrote(s.run.ID) {
+			continue
+		}
+		run := *s.run
+		run.Payload, run.Labels, run.History = slices.Clone(s.task.Task.Payload), maps.Clone(s.task.Task.Labels), cutHistory(run.History)
+		c.reply.Started = append(c.reply.Started, run)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/punctual-go/punctual"
+)
+
+// What is due stands in lanes, one for each kind and priority: within a lane due order is the order of the index, so what is due of kinds that
+// are not asked for costs nothing, however much it is. Parameters of the statements: 1 is the format that the library knows, 2 the kinds that
+// are left out. If something is locked, 3 is now (null for the start of the transaction, by the server's clock) and 4 the limit. Last come the
+// kinds that are asked for, unless it is all.
+var (
+	// dueTasks and dueRuns lock the tasks for which something is due, those that come first in due order, and pass over those that somebody
+	// else has locked. Each answers with the kind and due time of what is due, and its rank in due order.
+	dueTasks = source{ofTasks(lockDue, someKinds), ofTasks(lockDue, allKinds)}
+	dueRuns  = source{ofRuns(lockDue, someKinds), ofRuns(lockDue, allKinds)}
+
+	// nextTask and nextRun find when something is due next.
+	nextTask = source{ofTasks(selectFirst, someKinds), ofTasks(selectFirst, allKinds)}
+	nextRun  = source{ofRuns(selectFirst, someKinds), ofRuns(selectFirst, allKinds)}
+)
+
+// source is a statement about the lanes of one table: of the kinds that are asked for, and of all.
+type source struct{ some, all string }
+
+const (
+	someKinds = `WITH kinds (kind) AS (SELECT unnest({kinds}::text[]))`
+
+	// allKinds steps from kind to kind along the index.
+	allKinds = `WITH RECURSIVE kinds (kind) AS (
+			(SELECT {x}.kind FROM {table} {x} WHERE {owed} ORDER BY {x}.kind LIMIT 1)
+			UNION ALL
+			SELECT (SELECT {x}.kind FROM {table} {x} WHERE {owed} AND {x}.kind > kinds.kind ORDER BY {x}.kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL)`
+
+	lanes = `, lanes AS MATERIALIZED (
+			SELECT kinds.kind, ranks.priority, ranks.priority * {step} AS head, first.due
+			FROM kinds CROSS JOIN generate_series({low}, {high}) AS ranks (priority)
+			CROSS JOIN LATERAL (SELECT {x}.{due} AS due FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = kinds.kind AND {x}.priority = ranks.priority {until}
+				ORDER BY {x}.{due} LIMIT 1) AS first
+			WHERE kinds.kind <> ALL ($2::text[]))`
+
+	// lockDue takes from each lane as many as are among the first of all. One lane takes all, and more have to be looked at beforehand.
+	lockDue = `, shares AS MATERIALIZED (
+			SELECT kind, priority, head, $4::bigint AS n FROM lanes WHERE (SELECT count(*) FROM lanes) = 1
+			UNION ALL
+			SELECT kind, priority, head, count(*) FROM (
+				SELECT l.kind, l.priority, l.head FROM lanes l
+				CROSS JOIN LATERAL (SELECT {x}.{due} AS due FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = l.kind AND {x}.priority = l.priority {until}
+					ORDER BY {x}.{due} LIMIT $4) AS due
+				WHERE (SELECT count(*) FROM lanes) > 1
+				ORDER BY due.due - l.head LIMIT $4) AS first
+			GROUP BY kind, priority, head)
+		SELECT taken.* FROM shares s CROSS JOIN LATERAL (
+			SELECT ` + taskColumns + `, s.kind AS due_kind, {x}.{due} AS due_us, {x}.{due} - s.head AS rank
+			FROM {from} WHERE {owed} AND t.fault = '' AND t.format <= $1 AND {x}.kind = s.kind AND {x}.priority = s.priority {until}
+			ORDER BY {x}.{due}, {x}.id LIMIT s.n FOR NO KEY UPDATE OF t SKIP LOCKED) AS taken`
+
+	selectFirst = ` SELECT min(due) FROM lanes`
+
+	// now is evaluated once in each statement, so that it bounds the range of the index that is looked at.
+	now = `(SELECT coalesce($3::bigint, (extract(epoch FROM now()) * 1000000)::bigint))`
+)
+
+// ofTasks and ofRuns make statements about tasks that owe an occurrence, and about pending runs.
+func ofTasks(statement, kinds string) string {
+	return about(statement, kinds, "{x}", "t", "{table}", "{schema}.tasks", "{from}", "{schema}.tasks t", "{due}", "next_us",
+		"{owed}", "t.next_us IS NOT NULL AND t.fault = ''", "{known}", "t.format <= $1", "{until}", "AND t.next_us <= "+now)
+}
+
+func ofRuns(statement, kinds string) string {
+	return about(statement, kinds, "{x}", "r", "{table}", "{schema}.live_runs", "{from}", "{schema}.live_runs r JOIN {schema}.tasks t ON t.id = r.task_id",
+		"{due}", "due_us", "{owed}", "r.state = 'pending' AND r.due_us IS NOT NULL",
+		"{known}", "EXISTS (SELECT 1 FROM {schema}.tasks t WHERE t.id = r.task_id AND t.fault = '' AND t.format <= $1)", "{until}", "AND r.due_us <= "+now)
+}
+
+// about fills in the words of a statement.
+func about(statement, kinds string, words ...string) string {
+	given := "$5"
+	if statement == selectFirst {
+		given = "$3"
+		statement = strings.ReplaceAll(lanes, "{until}", "") + statement
+	} else {
+		statement = lanes + statement
+	}
+	words = append(words, "{kinds}", given, "{step}", fmt.Sprint(punctual.PriorityStep.Microseconds()),
+		"{low}", fmt.Sprint(punctual.MinPriority), "{high}", fmt.Sprint(punctual.MaxPriority))
+	return strings.NewReplacer(words...).Replace(kinds + statement)
+}
+
+// of chooses between the statements about some kinds and about all, and adds the kinds to the arguments.
+func (s source) of(kinds []string, args ...any) (statement string, with []any) {
+	if kinds == nil {
+		return s.all, args
+	}
+	return s.some, append(args, kinds)
+}

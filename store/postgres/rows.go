@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/punctual-go/punctual"
+)
+
+const taskColumns = `t.id, t.format, t.definition, t.revision, t.paused, t.anchor_us, t.next_us, t.last_us, t.delay_us,
+	t.skip_run, t.skip_reason, t.skip_by, t.skip_count, t.fault, t.created_us, t.updated_us`
+
+// taskRow is a task as it is stored; the definition is decoded when it is needed, since it may be undecodable.
+type taskRow struct {
+	punctual.Record
+	id         string
+	format     int
+	definition string
+}
+
+// taskScanner reads rows of taskColumns one after another, and what comes after these columns.
+type taskScanner struct {
+	row                     taskRow
+	anchor, next, last      pgtype.Int8
+	delay, created, updated int64
+	into                    []any
+}
+
+func newTaskScanner(more ...any) *taskScanner {
+	s := new(taskScanner)
+	r, st := &s.row, &s.row.Status
+	s.into = append([]any{
+		&r.id, &r.format, &r.definition, &r.Task.Revision, &st.Paused, &s.anchor, &s.next, &s.last, &s.delay, &st.Skipping.RunID, &st.Skipping.Reason,
+		&st.Skipping.BlockedBy, &st.Skipping.Count, &r.Fault, &s.created, &s.updated,
+	}, more...)
+	return s
+}
+
+func (s *taskScanner) scan(rows pgx.Rows, to *taskRow) error {
+	if err := rows.Scan(s.into...); err != nil {
+		return err
+	}
+	at := func(us pgtype.Int8) time.Time {
+		if !us.Valid {
+			return time.Time{}
+		}
+		return fromMicros(us.Int64)
+	}
+	*to = s.row
+	to.Status.Anchor, to.Status.NextRunAt, to.Status.LastOccurrence = at(s.anchor), at(s.next), at(s.last)
+	to.Status.Delay = time.Duration(s.delay) * time.Microsecond
+	to.CreatedAt, to.UpdatedAt = fromMicros(s.created), fromMicros(s.updated)
+	return nil
+}
+
+func scanTask(rows pgx.Rows) (*taskRow, error) {
+	t := new(taskRow)
+	return t, newTaskScanner().scan(rows, t)
+}
+
+// maxCache bounds the decoded definitions that are kept.
+const maxCache = 10_000
+
+// decoded is a definition and the text that it was decoded from.
+type decoded struct {
+	definition string
+	task       punctual.Task
+}
+
+// decode fills in the definition. Decoded ones are kept with their text, so that a firing does not parse its schedule again.
+func (s *Store) decode(t *taskRow) error {
+	if t.format > punctual.TaskFormat {
+		return fmt.Errorf("%w: task %q was written by a newer version of the library (format %d)", errStored, t.id, t.format)
+	}
+	revision := t.Task.Revision
+	s.mu.Lock()
+	known := s.cache[t.id]
+	s.mu.Unlock()
+	if known.definition != t.definition {
+		var task punctual.Task
+		if err := json.Unmarshal([]byte(t.definition), &task); err != nil {
+			return fmt.Errorf("%w: definition of task %q cannot be read: %w", errStored, t.id, err)
+		}
+		known = decoded{t.definition, task}
+		s.mu.Lock()
+		if len(s.cache) >= maxCache {
+			clear(s.cache)
+		}
+		s.cache[t.id] = known
+		s.mu.Unlock()
+	}
+	t.Task = cloneTask(known.task)
+	t.Task.Revision = revision
+	return nil
+}
+
+// runNames are the columns of a run, in the order of scanRun; live_runs has the priority besides.
+const runNames = `id, task_id, task_name, kind, trigger_, scheduled_us, until_us, count, attempt, state, due_us, started_us, finished_us, output,
+	facts, error, stack, reason, blocked_by, instance, session, revision, at_most_once, cancel, created_us, history, key, key_wait`
+
+func scanRun(rows pgx.Rows) (punctual.Run, error) {
+	var r punctual.Run
+	var trigger, state, facts, history string
+	var scheduled, created int64
+	var until, due, started, finished *int64
+	err := rows.Scan(&r.ID, &r.TaskID, &r.TaskName, &r.Kind, &trigger, &scheduled, &until, &r.Count, &r.Attempt, &state, &due, &started, &finished,
+		&r.Result.Output, &facts, &r.Error, &r.Stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce,
+		&r.CancelRequested, &created, &history, &r.ConcurrencyKey, &r.WaitsForKey)
+	if err != nil {
+		return r, err
+	}
+	if err := r.Trigger.UnmarshalText([]byte(trigger)); err != nil {
+		return r, fmt.Errorf("%w: run %s: %w", errStored, r.ID, err)
+	}
+	if err := r.State.UnmarshalText([]byte(state)); err != nil {
+		return r, fmt.Errorf("%w: run %s: %w", errStored, r.ID, err)
+	}
+	r.ScheduledAt, r.CreatedAt = fromMicros(scheduled), fromMicros(created)
+	r.Until, r.DueAt, r.StartedAt, r.FinishedAt = fromNull(until), fromNull(due), fromNull(started), fromNull(finished)
+	if facts != "" {
+		r.Result.Facts = json.RawMessage(facts)
+	}
+	if history != "" {
+		if err := json.Unmarshal([]byte(history), &r.History); err != nil {
+			return r, fmt.Errorf("%w: history of run %s cannot be read: %w", errStored, r.ID, err)
+		}
+	}
+	return r, nil
+}
+
+// historyText is the JSON of the newest entries; empty when there are none.
+func historyText(h []punctual.Attempt) string {
+	if len(h) == 0 {
+		return ""
+	}
+	if len(h) > punctual.MaxHistory {
+		h = h[len(h)-punctual.MaxHistory:]
+	}
+	text, _ := json.Marshal(cutHistory(h)) // times, numbers and strings always marshal; NUL becomes an escape
+	return string(text)
+}
+
+// cutHistory returns a copy whose times are as the store keeps them.
+func cutHistory(h []punctual.Attempt) []punctual.Attempt {
+	if len(h) == 0 {
+		return nil
+	}
+	cut := make([]punctual.Attempt, len(h))
+	for i, a := range h {
+		a.StartedAt, a.FinishedAt = micros(a.StartedAt), micros(a.FinishedAt)
+		cut[i] = a
+	}
+	return cut
+}
+
+// cloneTask makes sure that a value handed out shares nothing with the cache.
+func cloneTask(t punctual.Task) punctual.Task {
+	if t.Payload != nil {
+		t.Payload = append(json.RawMessage(nil), t.Payload...)
+	}
+	if t.Labels != nil {
+		labels := make(map[string]string, len(t.Labels))
+		for k, v := range t.Labels {
+			labels[k] = v
+		}
+		t.Labels = labels
+	}
+	return t
+}
