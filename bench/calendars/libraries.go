@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -74,23 +73,6 @@ func (lib library) follow(expr string, loc *time.Location, start time.Time) (fun
 		at, err = next(at)
 		return at, err
 	}, nil
-}
-
-// version returns the version of the library's module that this program was built with. Ours is the tree around it.
-func (lib library) version() (string, error) {
-	if lib.key == "punctual" {
-		return "this revision", nil
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "", errors.New("the program was built without module information")
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == lib.module {
-			return dep.Version, nil
-		}
-	}
-	return "", fmt.Errorf("the program was built without %s", lib.module)
 }
 
 func same(expr string) string { return expr }

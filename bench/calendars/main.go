@@ -13,9 +13,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 	_ "time/tzdata" // for machines without a tz database
+
+	"github.com/punctual-go/punctual/bench/internal/report"
 )
 
 // limit is how long a question may take. Answers take microseconds.
@@ -69,7 +70,7 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 		_, err := io.WriteString(out, answers+"\n"+times)
 		return err
 	}
-	return rewrite(*document, map[string]string{partAnswers: answers, partTimes: times})
+	return report.Rewrite(*document, map[string]string{partAnswers: answers, partTimes: times})
 }
 
 // answersPart is the part of the document that tells the answers.
@@ -79,33 +80,4 @@ func answersPart(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return answersInMarkdown(groups, libraries, tables, limit)
-}
-
-// rewrite replaces parts of a file.
-func rewrite(name string, parts map[string]string) error {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	changed := string(text)
-	for part, content := range parts {
-		before, _, after, err := cut(changed, part)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		changed = before + content + after
-	}
-	return os.WriteFile(name, []byte(changed), 0o644)
-}
-
-// cut finds a part of a document: what lies between the line <!-- part: begin --> and the line <!-- part: end -->, without the
-// empty lines beside these.
-func cut(document, part string) (before, content, after string, err error) {
-	begin, end := "<!-- "+part+": begin -->\n\n", "\n<!-- "+part+": end -->\n"
-	before, rest, found := strings.Cut(document, begin)
-	content, after, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		return "", "", "", fmt.Errorf("there are no lines %s and %s with an empty line inside each", strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	return before + begin, content, end + after, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/punctual-go/punctual/bench/internal/report"
 )
 
 const document = "../../docs/peers.md"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 func TestTheDocumentTellsTheAnswersThatLibrariesGiveNow(t *testing.T) {
 	text, err := os.ReadFile(document)
 	require.NoError(t, err)
-	_, told, _, err := cut(string(text), partAnswers)
+	_, told, _, err := report.Cut(string(text), partAnswers)
 	require.NoError(t, err)
 	now, err := answersPart(t.Context())
 	require.NoError(t, err)
@@ -55,46 +56,11 @@ func TestTheDocumentHasBothParts(t *testing.T) {
 	text, err := os.ReadFile(document)
 	require.NoError(t, err)
 	for _, part := range []string{partAnswers, partTimes} {
-		_, content, _, err := cut(string(text), part)
+		_, content, _, err := report.Cut(string(text), part)
 		require.NoError(t, err)
 		assert.NotEmpty(t, content, part)
 	}
 	assert.Contains(t, string(text), "no answer in "+seconds(limit), "the document tells the limit")
-}
-
-func TestRewriteReplacesPartsAndNothingElse(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "d.md")
-	page := func(answers, times string) string {
-		return "# Page\n\n<!-- answers: begin -->\n\n" + answers + "\n<!-- answers: end -->\n\nbetween\n\n<!-- times: begin -->\n\n" + times + "\n<!-- times: end -->\n\nbehind\n"
-	}
-	require.NoError(t, os.WriteFile(name, []byte(page("", "old\n")), 0o600))
-	for range 2 { // what was written can be replaced
-		require.NoError(t, rewrite(name, map[string]string{partAnswers: "| a |\n", partTimes: "| t |\n"}))
-		text, err := os.ReadFile(name)
-		require.NoError(t, err)
-		assert.Equal(t, page("| a |\n", "| t |\n"), string(text))
-	}
-}
-
-func TestRewriteLeavesADocumentWithoutMarkersAlone(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "d.md")
-	text := "<!-- answers: begin -->\n\n\n<!-- answers: end -->\n"
-	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
-	err := rewrite(name, map[string]string{partAnswers: "x\n", partTimes: "y\n"})
-	require.ErrorContains(t, err, "<!-- times: begin -->")
-	now, err := os.ReadFile(name)
-	require.NoError(t, err)
-	assert.Equal(t, text, string(now))
-}
-
-func TestEveryLibraryHasAVersion(t *testing.T) {
-	for _, lib := range libraries {
-		version, err := lib.version()
-		require.NoError(t, err)
-		assert.Regexp(t, `^(v\d+\.\d+\.\d+|this revision)$`, version, lib.title)
-	}
-	_, err := library{module: "example.com/none"}.version()
-	assert.ErrorContains(t, err, "example.com/none")
 }
 
 func TestFlagsThatMeasureNothingAreRefused(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/punctual-go/punctual/bench/internal/report"
 )
 
 // mark stands for an answer that is the expected one.
@@ -64,7 +66,7 @@ func answersInMarkdown(groups []group, libs []library, tables [][]row, limit tim
 	var b strings.Builder
 	b.WriteString("| library | version | as expected | other instants | refused | failed or no answer |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for l, lib := range libs {
-		version, err := lib.version()
+		version, err := report.Version(lib.module)
 		if err != nil {
 			return "", err
 		}

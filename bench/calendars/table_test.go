@@ -117,8 +117,3 @@ func TestEveryLibraryIsTimedForEveryExpression(t *testing.T) {
 		}
 	}
 }
-
-func TestTheMedianIsTheMiddle(t *testing.T) {
-	assert.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
-	assert.InDelta(t, 2.5, median([]float64{9, 1, 2, 3}), 0)
-}

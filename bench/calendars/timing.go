@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
+
+	"github.com/punctual-go/punctual/bench/internal/report"
 )
 
 // timing is an expression whose evaluation by a library is timed.
@@ -114,19 +115,9 @@ func clock(ctx context.Context, rounds int, length, limit time.Duration) (map[ti
 	}
 	for t, r := range results {
 		if r.End == endDone {
-			r.NsOp = median(samples[t])
+			r.NsOp = report.Median(samples[t])
 			results[t] = r
 		}
 	}
 	return results, nil
-}
-
-// median returns the middle of at least one number.
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 0 {
-		return (sorted[middle-1] + sorted[middle]) / 2
-	}
-	return sorted[middle]
 }
