@@ -43,8 +43,9 @@ type site struct {
 	t         *testing.T
 	begin     time.Time
 	scheduler *punctual.Scheduler
+	service   *service.Service
 	handler   http.Handler
-	logs      *bytes.Buffer
+	logs      *lockedLogs
 
 	mu    sync.Mutex
 	calls map[string][]time.Duration // by the task's name, since the beginning
@@ -52,7 +53,7 @@ type site struct {
 }
 
 func newSite(t *testing.T, token string) *site {
-	s := &site{t: t, begin: time.Now(), calls: map[string][]time.Duration{}, logs: &bytes.Buffer{}}
+	s := &site{t: t, begin: time.Now(), calls: map[string][]time.Duration{}, logs: &lockedLogs{}}
 	v, err := vault.New(make([]byte, vault.KeySize))
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(s.logs, nil))
@@ -75,6 +76,27 @@ func (s *site) call(_ context.Context, run punctual.Run) (punctual.Result, error
 	s.calls[run.TaskName] = append(s.calls[run.TaskName], time.Since(s.begin))
 	return punctual.Result{Output: "pong", Facts: json.RawMessage(`{"usage":{"total_tokens":3}}`)}, s.err
 }
+
+// lockedLogs takes log lines of many goroutines.
+type lockedLogs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedLogs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLogs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// count tells how often the log holds a text.
+func (s *site) count(text string) int { return strings.Count(s.logs.String(), text) }
 
 // fail makes later calls answer with an error.
 func (s *site) fail(err error) {

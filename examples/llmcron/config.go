@@ -19,6 +19,9 @@ type config struct {
 	timeout   time.Duration
 	lease     time.Duration
 	attempts  int
+	webhook   string // LLMCRON_WEBHOOK
+
+	concurrency, rate int
 }
 
 func readConfig(args []string, env func(string) string, usage io.Writer) (config, error) {
@@ -37,14 +40,22 @@ func readConfig(args []string, env func(string) string, usage io.Writer) (config
 	flags.DurationVar(&c.drain, "drain", 30*time.Second, "how long runs may take to finish at shutdown")
 	flags.DurationVar(&c.timeout, "timeout", 5*time.Minute, "how long one call may take")
 	flags.DurationVar(&c.lease, "lease", 15*time.Second, "how long after a crash another process may take over what ran")
-	flags.IntVar(&c.attempts, "attempts", 1, "how often a failing call is tried")
+	flags.IntVar(&c.attempts, "attempts", 50, "how often a failing call is tried before its next occurrence is due")
+	flags.IntVar(&c.concurrency, "concurrency", 10, "how many calls may be under way at a time")
+	flags.IntVar(&c.rate, "rate", 0, "how many calls may start in a minute; 0 for no limit")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
 	if flags.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	c.token, c.secretKey = env("LLMCRON_TOKEN"), env("LLMCRON_SECRET_KEY")
+	if c.attempts < 1 || c.concurrency < 1 || c.rate < 0 || c.rate > 60_000_000 {
+		return c, errors.New("attempts and concurrency must be at least 1, and the rate between 0 and 60000000")
+	}
+	if c.drain <= 0 || c.timeout <= 0 || c.lease <= 0 {
+		return c, errors.New("drain, timeout and lease must be longer than zero")
+	}
+	c.token, c.secretKey, c.webhook = env("LLMCRON_TOKEN"), env("LLMCRON_SECRET_KEY"), env("LLMCRON_WEBHOOK")
 	if c.token == "" {
 		return c, loopbackOnly(c.addr)
 	}

@@ -334,7 +334,7 @@ func TestErrorsOfTheEndpointAreRecorded(t *testing.T) {
 			http.Error(w, r.Header.Get("Authorization"), http.StatusUnauthorized)
 		},
 	}
-	s := startServer(t, t.TempDir())
+	s := startServer(t, t.TempDir(), "-attempts", "1")
 	for name, handler := range faults {
 		t.Run(name, func(t *testing.T) {
 			endpoint := httptest.NewServer(handler)
@@ -379,4 +379,94 @@ func BenchmarkPostToFirstByte(b *testing.B) {
 	slices.Sort(waits)
 	b.ReportMetric(float64(waits[len(waits)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "p99-ms")
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	endpoint := newSlowEndpoint(t)
+	close(endpoint.answer)
+	s := startServer(t, t.TempDir())
+	task := s.create(t, call(endpoint.URL+"/v1", nil))
+	assert.Equal(t, "success", s.await(t, task.ID).Status)
+	read := func() string {
+		r, err := client.Get(s.url + "/metrics")
+		require.NoError(t, err)
+		defer r.Body.Close()
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		text, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+	// The ledger knows a moment before the observer is told.
+	waitFor(t, "the run to be counted", func() bool { return strings.Contains(read(), "punctual_runs_total{") })
+	text := read()
+	for _, line := range []string{
+		`punctual_runs_total{punctual_run_state="succeeded",punctual_run_trigger="register",punctual_task_kind="llm"} 1`,
+		`punctual_attempts_total{punctual_attempt_outcome="succeeded",punctual_task_kind="llm"} 1`,
+		`punctual_run_lateness_seconds_count{punctual_run_trigger="register",punctual_task_kind="llm"} 1`,
+		`punctual_attempt_duration_seconds_count{punctual_attempt_outcome="succeeded",punctual_task_kind="llm"} 1`,
+		`punctual_store_call_duration_seconds_bucket{punctual_store_method="claim",le="+Inf"} `,
+		`punctual_instance_healthy{`, `punctual_backlog_age_seconds{`, `punctual_attempt_in_flight{`,
+	} {
+		assert.True(t, strings.Contains(text, line), "%s is missing", line)
+	}
+}
+
+func TestADrainLetsCallsFinish(t *testing.T) {
+	slow := newSlowEndpoint(t)
+	dir := t.TempDir()
+	s := startServer(t, dir)
+	task := s.create(t, call(slow.URL+"/v1", nil))
+	<-slow.arrived
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	waitFor(t, "the drain", func() bool { return strings.Contains(s.out.String(), "draining") })
+	close(slow.answer)
+	assert.Equal(t, 0, s.end(t))
+	s = startServer(t, dir)
+	entries := s.log(t, task.ID)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "success", entries[0].Status)
+	assert.Equal(t, "at last", entries[0].ResponseSummary)
+}
+
+func TestAFailureReachesTheWebhook(t *testing.T) {
+	posts := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posts <- r.URL.Path + " " + string(body)
+	}))
+	defer hook.Close()
+	broken := httptest.NewServer(http.NotFoundHandler())
+	defer broken.Close()
+	t.Setenv("LLMCRON_WEBHOOK", hook.URL+"/services/secret-part-of-the-hook")
+	s := startServer(t, t.TempDir())
+	task := s.create(t, call(broken.URL+"/v1", nil))
+	post := <-posts
+	assert.True(t, strings.HasPrefix(post, "/services/secret-part-of-the-hook {"), post)
+	for _, part := range []string{`"event":"failed"`, `"task_id":"` + task.ID + `"`, `"task_name":"ping"`, "404"} {
+		assert.Contains(t, post, part)
+	}
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 0, s.end(t))
+	assert.NotContains(t, s.out.String(), "secret-part-of-the-hook")
+}
+
+func TestWrongFlagsEndAtOnce(t *testing.T) {
+	path, err := buildServer()
+	require.NoError(t, err)
+	for want, args := range map[string][]string{
+		"listens on a loopback address only": {"-addr", "0.0.0.0:0"},
+		"flag provided but not defined":      {"-nonsense"},
+		"attempts and concurrency":           {"-attempts", "0"},
+		"longer than zero":                   {"-drain", "0s"},
+		"unexpected argument":                {"serve"},
+	} {
+		p := launch(t, t.TempDir(), nil, path, args...)
+		assert.Equal(t, 2, p.end(t), want)
+		assert.Contains(t, p.out.String(), want)
+	}
+	p := launch(t, t.TempDir(), []string{"LLMCRON_SECRET_KEY=short"}, path, "-addr", "127.0.0.1:0")
+	assert.Equal(t, 1, p.end(t))
+	assert.NotContains(t, p.out.String(), "short\n")
+	p = launch(t, t.TempDir(), nil, path, "-h")
+	assert.Equal(t, 0, p.end(t))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/punctual-go/punctual/store/sqlite"
 
 	"github.com/punctual-go/punctual/examples/llmcron/internal/demo"
+	"github.com/punctual-go/punctual/examples/llmcron/internal/notify"
 	"github.com/punctual-go/punctual/examples/llmcron/internal/service"
 	"github.com/punctual-go/punctual/examples/llmcron/internal/vault"
 	"github.com/punctual-go/punctual/examples/llmcron/internal/web"
@@ -68,22 +69,47 @@ func serve(c config, logger *slog.Logger, signals <-chan os.Signal) (err error) 
 
 	calls := openai.New(openai.WithKeys(service.Keys(v)))
 	defer calls.CloseIdleConnections()
-	figures := newMetrics()
-	scheduler, err := punctual.New(store, service.Executor(calls), punctual.WithLogger(logger), punctual.WithObserver(figures), punctual.WithLease(c.lease))
+	figures, err := newMetrics()
 	if err != nil {
 		return err
 	}
-	figures.watch(scheduler)
-	tasks := service.New(scheduler, v, punctual.Retry{MaxAttempts: c.attempts}, c.timeout)
+	defer func() { err = errors.Join(err, figures.close()) }()
+	notifier, err := notify.New(c.webhook, service.ReasonBudget, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lastNotices)
+		defer cancel()
+		notifier.Close(ctx)
+	}()
+	caller := service.NewCaller(calls)
+	options := []punctual.Option{
+		punctual.WithLogger(logger), punctual.WithObserver(observers{figures, notifier}), punctual.WithLease(c.lease),
+		punctual.WithKindConcurrency(service.Kind, c.concurrency),
+		punctual.WithRetention(punctual.DefaultRetention, 0), // a bound by number could cut off what a budget has to count
+	}
+	if c.rate > 0 {
+		options = append(options, punctual.WithKindRate(service.Kind, time.Minute/time.Duration(c.rate), 1))
+	}
+	scheduler, err := punctual.New(store, punctual.Chain(caller, figures.Middleware), options...)
+	if err != nil {
+		return err
+	}
+	if err := figures.watch(scheduler); err != nil {
+		return err
+	}
+	caller.Use(scheduler)
+	tasks := service.New(scheduler, v, service.Ladder(c.attempts), c.timeout)
 
-	options := web.Options{Token: c.token, Metrics: figures.handler(), Logger: logger}
+	site := web.Options{Token: c.token, Metrics: figures.handler(), Logger: logger, Dashboard: web.Dashboard(scheduler, logger)}
 	if c.demo {
 		endpoint, err := demo.Start()
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, endpoint.Close()) }()
-		options.Demo = endpoint.URL
+		site.Demo = endpoint.URL
 		logger.Warn("demo: an OpenAI-compatible endpoint that makes its answers up runs inside this process", slog.String("url", endpoint.URL))
 		if err := sample(ctx, tasks, endpoint.URL); err != nil {
 			return err
@@ -94,10 +120,7 @@ func serve(c config, logger *slog.Logger, signals <-chan os.Signal) (err error) 
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler: web.Handler(tasks, options), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
+	server := newServer(web.Handler(tasks, site), defaultPatience, logger)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	if err := scheduler.Start(ctx); err != nil {
@@ -112,6 +135,37 @@ func serve(c config, logger *slog.Logger, signals <-chan os.Signal) (err error) 
 		logger.Info("draining; a second signal ends at once", slog.String("signal", s.String()))
 	}
 	return drain(c, server, scheduler, signals)
+}
+
+// patienceWith says how long clients may take.
+type patienceWith struct{ headers, request, idle time.Duration }
+
+var defaultPatience = patienceWith{headers: 10 * time.Second, request: time.Minute, idle: 2 * time.Minute}
+
+// maxHeaders bounds the headers of a request, in bytes.
+const maxHeaders = 64 << 10
+
+// newServer is a server that a client cannot keep busy by being slow.
+func newServer(handler http.Handler, p patienceWith, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: p.headers, ReadTimeout: p.request, WriteTimeout: p.request, IdleTimeout: p.idle,
+		MaxHeaderBytes: maxHeaders, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+}
+
+// lastNotices is how long notices may take to be delivered at the end.
+const lastNotices = 5 * time.Second
+
+// observers are told one after the other; the metrics also of each call to the store.
+type observers struct {
+	*metrics
+	notifier *notify.Notifier
+}
+
+// Observe implements punctual.Observer.
+func (o observers) Observe(e punctual.Event) {
+	o.metrics.Observe(e)
+	o.notifier.Observe(e)
 }
 
 // drain lets requests and runs finish.

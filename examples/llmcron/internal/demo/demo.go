@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Endpoint answers chat completions on a loopback port.
+// Endpoint answers chat completions and calls of the Responses API on a loopback port.
 type Endpoint struct {
 	URL    string // base URL, ending in /v1
 	server *http.Server
@@ -27,6 +27,7 @@ func Start() (*Endpoint, error) {
 	e := &Endpoint{URL: "http://" + l.Addr().String() + "/v1"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", e.complete)
+	mux.HandleFunc("POST /v1/responses", e.respond)
 	e.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = e.server.Serve(l) }() // ends with Close
 	return e, nil
@@ -46,9 +47,7 @@ func (e *Endpoint) complete(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":{"message":"not a chat completion request","type":"invalid_request_error"}}`, http.StatusBadRequest)
 		return
 	}
-	question := req.Messages[len(req.Messages)-1].Content
-	answer := fmt.Sprintf("This is the demo endpoint's answer number %d to: %s", e.calls.Add(1), question)
-	prompt, completion := len(strings.Fields(question)), len(strings.Fields(answer))
+	answer, prompt, completion := e.answer(req.Messages[len(req.Messages)-1].Content)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"id": fmt.Sprintf("chatcmpl-demo-%d", e.calls.Load()), "object": "chat.completion", "created": time.Now().Unix(), "model": req.Model,
@@ -57,4 +56,30 @@ func (e *Endpoint) complete(w http.ResponseWriter, r *http.Request) {
 		}},
 		"usage": map[string]any{"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
 	})
+}
+
+func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Model string `json:"model"`
+		Input string `json:"input"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&req); err != nil || req.Input == "" {
+		http.Error(w, `{"error":{"message":"not a request with a text as input","type":"invalid_request_error"}}`, http.StatusBadRequest)
+		return
+	}
+	answer, prompt, completion := e.answer(req.Input)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"id": fmt.Sprintf("resp-demo-%d", e.calls.Load()), "object": "response", "created_at": time.Now().Unix(), "model": req.Model, "status": "completed",
+		"output": []any{map[string]any{
+			"type": "message", "role": "assistant", "status": "completed", "content": []any{map[string]any{"type": "output_text", "text": answer}},
+		}},
+		"usage": map[string]any{"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion},
+	})
+}
+
+// answer makes an answer up and counts words for tokens.
+func (e *Endpoint) answer(question string) (text string, prompt, completion int) {
+	text = fmt.Sprintf("This is the demo endpoint's answer number %d to: %s", e.calls.Add(1), question)
+	return text, len(strings.Fields(question)), len(strings.Fields(text))
 }

@@ -28,22 +28,6 @@ func New(s *punctual.Scheduler, v *vault.Vault, retry punctual.Retry, timeout ti
 	return &Service{scheduler: s, vault: v, retry: retry, timeout: timeout}
 }
 
-// Executor makes calls: it turns the payload of a run into a request of the inner executor's, which gets its keys from Keys.
-func Executor(inner *openai.Executor) punctual.Executor {
-	return punctual.ExecutorFunc(func(ctx context.Context, run punctual.Run) (punctual.Result, error) {
-		var d definition
-		if err := json.Unmarshal(run.Payload, &d); err != nil {
-			return punctual.Result{}, punctual.Permanent(fmt.Errorf("the stored task cannot be read: %w", err))
-		}
-		payload, err := openai.NewPayload(d.request(run.TaskID))
-		if err != nil {
-			return punctual.Result{}, punctual.Permanent(err)
-		}
-		run.Payload = payload
-		return inner.Execute(ctx, run)
-	})
-}
-
 // Keys opens the key of the task whose run asks for it.
 func Keys(v *vault.Vault) openai.KeySource {
 	return openai.KeyFunc(func(ctx context.Context, name string) (string, error) {
@@ -92,6 +76,9 @@ func (s *Service) change(ctx context.Context, id string, start func(definition, 
 	if err != nil {
 		return Task{}, err
 	}
+	if in.Revision != nil && *in.Revision != snap.Revision {
+		return Task{}, fmt.Errorf("%w: it has revision %d and not %d", punctual.ErrConflict, snap.Revision, *in.Revision)
+	}
 	var old definition
 	if err := json.Unmarshal(snap.Task.Payload, &old); err != nil {
 		return Task{}, fmt.Errorf("the stored task cannot be read: %w", err)
@@ -112,7 +99,7 @@ func (s *Service) build(id string, d definition, base punctual.Task, in Input) (
 	d.merge(in)
 	faults := map[string]string{}
 	task := punctual.Task{
-		ID: id, Name: base.Name, Disabled: base.Disabled, Retry: s.retry, Timeout: s.timeout, Revision: base.Revision,
+		ID: id, Name: base.Name, Kind: Kind, Disabled: base.Disabled, Retry: s.retry, Timeout: s.timeout, Revision: base.Revision,
 	}
 	if in.Name != nil {
 		task.Name = strings.TrimSpace(*in.Name)
@@ -127,6 +114,9 @@ func (s *Service) build(id string, d definition, base punctual.Task, in Input) (
 		faults["name"] = fmt.Sprintf("is %d bytes long, at most %d are allowed", len(task.Name), maxName)
 	}
 	d.check(faults)
+	if d.TimeoutSeconds > 0 {
+		task.Timeout = time.Duration(d.TimeoutSeconds) * time.Second
+	}
 	task.Schedule = d.schedule(faults)
 	if in.APIKey != nil {
 		if err := s.setKey(&d, id, strings.TrimSpace(*in.APIKey), faults); err != nil {
@@ -143,7 +133,7 @@ func (s *Service) build(id string, d definition, base punctual.Task, in Input) (
 	task.Payload = payload
 	var bad *punctual.TaskError
 	if err := task.Validate(); asError(err, &bad) {
-		names := map[string]string{"Name": "name", "Schedule": "schedule_type", "Payload": "message_content"}
+		names := map[string]string{"ID": "id", "Name": "name", "Schedule": "schedule_type", "Payload": "message_content"}
 		for _, f := range bad.Fields {
 			name, ok := names[f.Field]
 			if !ok {
@@ -244,12 +234,15 @@ func show(snap punctual.Snapshot) Task {
 	_ = json.Unmarshal(snap.Task.Payload, &d) // what cannot be read shows as empty fields beside the fault
 	t := Task{
 		ID: snap.Task.ID, Name: snap.Task.Name, APIEndpoint: d.APIEndpoint, APIKey: d.KeyMask, Model: d.Model,
-		MessageContent: d.MessageContent, ScheduleType: d.ScheduleType, IntervalMinutes: d.IntervalMinutes,
+		MessageContent: d.MessageContent, Settings: d.Settings, ScheduleType: d.ScheduleType, IntervalMinutes: d.IntervalMinutes,
 		IntervalSeconds: d.IntervalSeconds, FixedTime: d.FixedTime, Cron: d.Cron, Timezone: d.Timezone, Enabled: !snap.Task.Disabled,
-		CreatedAt: snap.CreatedAt, UpdatedAt: snap.UpdatedAt, NextRunAt: timeOrNil(snap.NextRunAt), Running: snap.Active > 0,
+		CreatedAt: snap.CreatedAt, UpdatedAt: snap.UpdatedAt, NextRunAt: timeOrNil(snap.NextRunAt), Running: snap.Active > 0, Revision: snap.Revision,
 	}
 	if t.Timezone == "" {
 		t.Timezone = "UTC"
+	}
+	if t.API == "" {
+		t.API = openai.APIChat
 	}
 	if snap.Task.Schedule != nil {
 		t.Schedule = punctual.Explain(snap.Task.Schedule)

@@ -23,12 +23,13 @@ const (
 
 // Task is a scheduled call as API and pages show it.
 type Task struct {
-	ID              string     `json:"id"`
-	Name            string     `json:"name"`
-	APIEndpoint     string     `json:"api_endpoint"`
-	APIKey          string     `json:"api_key"` // a mask with at most the last four characters; empty when there is none
-	Model           string     `json:"model"`
-	MessageContent  string     `json:"message_content"`
+	ID             string `json:"id"`
+	Name           string `json:"name"`
+	APIEndpoint    string `json:"api_endpoint"`
+	APIKey         string `json:"api_key"` // a mask with at most the last four characters; empty when there is none
+	Model          string `json:"model"`
+	MessageContent string `json:"message_content"`
+	Settings
 	ScheduleType    string     `json:"schedule_type"`
 	IntervalMinutes int64      `json:"interval_minutes,omitempty"`
 	IntervalSeconds int64      `json:"interval_seconds,omitempty"`
@@ -41,6 +42,7 @@ type Task struct {
 	NextRunAt       *time.Time `json:"next_run_at"`
 	LastRun         *LogEntry  `json:"last_run"`
 	Running         bool       `json:"running"`
+	Revision        int64      `json:"revision"` // grows with each change
 
 	// Schedule is the schedule in words, for pages.
 	Schedule string `json:"-"`
@@ -48,18 +50,31 @@ type Task struct {
 
 // Input is what a client sends; nil fields were not sent.
 type Input struct {
-	Name            *string `json:"name"`
-	APIEndpoint     *string `json:"api_endpoint"`
-	APIKey          *string `json:"api_key"`
-	Model           *string `json:"model"`
-	MessageContent  *string `json:"message_content"`
-	ScheduleType    *string `json:"schedule_type"`
-	IntervalMinutes *int64  `json:"interval_minutes"`
-	IntervalSeconds *int64  `json:"interval_seconds"`
-	FixedTime       *string `json:"fixed_time"`
-	Cron            *string `json:"cron"`
-	Timezone        *string `json:"timezone"`
-	Enabled         *bool   `json:"enabled"`
+	Name              *string  `json:"name" yaml:"name,omitempty"`
+	APIEndpoint       *string  `json:"api_endpoint" yaml:"api_endpoint,omitempty"`
+	APIKey            *string  `json:"api_key" yaml:"api_key,omitempty"`
+	Model             *string  `json:"model" yaml:"model,omitempty"`
+	MessageContent    *string  `json:"message_content" yaml:"message_content,omitempty"`
+	API               *string  `json:"api" yaml:"api,omitempty"`
+	SystemPrompt      *string  `json:"system_prompt" yaml:"system_prompt,omitempty"`
+	MaxTokens         *int64   `json:"max_tokens" yaml:"max_tokens,omitempty"`
+	Temperature       *float64 `json:"temperature" yaml:"temperature,omitempty"`
+	TimeoutSeconds    *int64   `json:"timeout_seconds" yaml:"timeout_seconds,omitempty"`
+	Stream            *bool    `json:"stream" yaml:"stream,omitempty"`
+	FirstTokenSeconds *int64   `json:"first_token_seconds" yaml:"first_token_seconds,omitempty"`
+	DailyTokens       *int64   `json:"daily_tokens" yaml:"daily_tokens,omitempty"`
+	DailyCost         *float64 `json:"daily_cost" yaml:"daily_cost,omitempty"`
+	PromptPrice       *float64 `json:"prompt_price" yaml:"prompt_price,omitempty"`
+	CompletionPrice   *float64 `json:"completion_price" yaml:"completion_price,omitempty"`
+	ScheduleType      *string  `json:"schedule_type" yaml:"schedule_type,omitempty"`
+	IntervalMinutes   *int64   `json:"interval_minutes" yaml:"interval_minutes,omitempty"`
+	IntervalSeconds   *int64   `json:"interval_seconds" yaml:"interval_seconds,omitempty"`
+	FixedTime         *string  `json:"fixed_time" yaml:"fixed_time,omitempty"`
+	Cron              *string  `json:"cron" yaml:"cron,omitempty"`
+	Timezone          *string  `json:"timezone" yaml:"timezone,omitempty"`
+	Enabled           *bool    `json:"enabled" yaml:"enabled,omitempty"`
+	// Revision is the one that a change was made from: another in the store is a conflict.
+	Revision *int64 `json:"revision" yaml:"-"`
 }
 
 // Invalid says what is wrong with an input, by field.
@@ -75,11 +90,12 @@ func (e *Invalid) Error() string {
 
 // definition is the payload of the scheduler's task. The key is in it only sealed.
 type definition struct {
-	APIEndpoint     string `json:"api_endpoint"`
-	SealedKey       string `json:"sealed_key,omitempty"`
-	KeyMask         string `json:"key_mask,omitempty"`
-	Model           string `json:"model"`
-	MessageContent  string `json:"message_content"`
+	APIEndpoint    string `json:"api_endpoint"`
+	SealedKey      string `json:"sealed_key,omitempty"`
+	KeyMask        string `json:"key_mask,omitempty"`
+	Model          string `json:"model"`
+	MessageContent string `json:"message_content"`
+	Settings
 	ScheduleType    string `json:"schedule_type"`
 	IntervalMinutes int64  `json:"interval_minutes,omitempty"`
 	IntervalSeconds int64  `json:"interval_seconds,omitempty"`
@@ -113,6 +129,7 @@ func (d *definition) merge(in Input) {
 	if in.MessageContent != nil {
 		d.MessageContent = *in.MessageContent
 	}
+	d.Settings.merge(in)
 	if in.IntervalMinutes != nil {
 		d.IntervalMinutes = *in.IntervalMinutes
 		if in.IntervalSeconds == nil {
@@ -202,7 +219,10 @@ func (d *definition) interval(faults map[string]string) punctual.Schedule {
 
 // request is the call that a definition makes.
 func (d *definition) request(taskID string) openai.Request {
-	r := openai.Request{Model: d.Model, Prompt: d.MessageContent, BaseURL: d.APIEndpoint}
+	r := openai.Request{
+		API: d.API, Model: d.Model, System: d.SystemPrompt, Prompt: d.MessageContent, MaxTokens: int(d.MaxTokens), Temperature: d.Temperature,
+		Stream: d.Stream, FirstTokenSeconds: float64(d.FirstTokenSeconds), BaseURL: d.APIEndpoint,
+	}
 	if d.SealedKey != "" {
 		r.APIKeyName = taskID
 	}
@@ -222,6 +242,10 @@ func (d *definition) check(faults map[string]string) {
 	} else if len(d.MessageContent) > maxMessage {
 		faults["message_content"] = fmt.Sprintf("is %d bytes long, at most %d are allowed", len(d.MessageContent), maxMessage)
 	}
+	if name := unknownVariable(d.SystemPrompt + d.MessageContent); name != "" {
+		faults["message_content"] = fmt.Sprintf("there is no variable %s; have %s", name, strings.Join(variableNames, ", "))
+	}
+	d.Settings.check(faults)
 	if len(faults) > 0 {
 		return
 	}
@@ -234,7 +258,10 @@ func (d *definition) check(faults map[string]string) {
 		faults["model"] = err.Error()
 		return
 	}
-	names := map[string]string{"base_url": "api_endpoint", "prompt": "message_content", "model": "model"}
+	names := map[string]string{
+		"base_url": "api_endpoint", "prompt": "message_content", "model": "model", "temperature": "temperature",
+		"first_token_seconds": "first_token_seconds", "max_tokens": "max_tokens", "api": "api",
+	}
 	for _, f := range bad.Fields {
 		name, ok := names[f.Field]
 		if !ok {
@@ -257,10 +284,20 @@ type LogEntry struct {
 	ResponseSummary string          `json:"response_summary"`
 	ErrorMessage    string          `json:"error_message"`
 	Usage           json.RawMessage `json:"usage"`
+	// Attempts are those before the last, oldest first: what failed and when.
+	Attempts []Attempt `json:"attempts,omitempty"`
 
 	// Count is how many occurrences the entry stands for, for pages.
 	Count    int64  `json:"-"`
 	TaskName string `json:"-"`
+}
+
+// Attempt is one try of a call that did not end its run.
+type Attempt struct {
+	Attempt      int        `json:"attempt"`
+	ExecutedAt   *time.Time `json:"executed_at"`
+	FinishedAt   *time.Time `json:"finished_at"`
+	ErrorMessage string     `json:"error_message"`
 }
 
 // maxSummary is how much of an answer a log entry shows.
@@ -277,6 +314,9 @@ func logEntry(run punctual.Run) LogEntry {
 		if run.Count > 1 {
 			e.ErrorMessage = fmt.Sprintf("%s, %d times until %s", run.Reason, run.Count, run.Until.Format(time.RFC3339))
 		}
+	}
+	for _, a := range run.History {
+		e.Attempts = append(e.Attempts, Attempt{a.Number, timeOrNil(a.StartedAt), timeOrNil(a.FinishedAt), a.Error})
 	}
 	var facts struct {
 		Usage json.RawMessage `json:"usage"`

@@ -17,29 +17,40 @@ import (
 // maxBody bounds the body of a request.
 const maxBody = 1 << 20
 
-func (s *server) api(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/tasks", s.createTask)
-	mux.HandleFunc("GET /api/tasks", s.listTasks)
-	mux.HandleFunc("GET /api/tasks/{id}", s.getTask)
-	mux.HandleFunc("PUT /api/tasks/{id}", s.putTask)
-	mux.HandleFunc("PATCH /api/tasks/{id}", s.patchTask)
-	mux.HandleFunc("DELETE /api/tasks/{id}", s.deleteTask)
-	mux.HandleFunc("POST /api/tasks/{id}/run", s.runTask)
-	mux.HandleFunc("GET /api/tasks/{id}/logs", s.taskLogs)
-	mux.HandleFunc("GET /api/logs", s.allLogs)
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, http.StatusNotFound, "there is nothing here")
-	})
-	if s.options.Metrics != nil {
-		mux.Handle("GET /metrics", s.options.Metrics)
+func (s *server) api() []route {
+	all := []route{
+		{"POST /api/tasks", s.createTask},
+		{"GET /api/tasks", s.listTasks},
+		{"GET /api/tasks/{id}", s.getTask},
+		{"PUT /api/tasks/{id}", s.putTask},
+		{"PATCH /api/tasks/{id}", s.patchTask},
+		{"DELETE /api/tasks/{id}", s.deleteTask},
+		{"POST /api/tasks/{id}/run", s.runTask},
+		{"GET /api/tasks/{id}/logs", s.taskLogs},
+		{"GET /api/logs", s.allLogs},
+		{"GET /api/logs/{id}/diff", s.diff},
+		{"GET /api/export", s.export},
+		{"POST /api/import", s.importTasks},
+		{"/api/", func(w http.ResponseWriter, r *http.Request) {
+			s.fail(w, r, http.StatusNotFound, "there is nothing here")
+		}},
 	}
+	if s.options.Metrics != nil {
+		all = append(all, route{"GET /metrics", s.options.Metrics.ServeHTTP})
+	}
+	return all
 }
 
-func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+// health answers everybody with one word, since monitors have no token; what is the matter is for who has it.
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	h := s.service.Health()
 	code := http.StatusOK
 	if !h.OK {
 		code = http.StatusServiceUnavailable
+	}
+	if s.options.Token != "" && !s.loggedIn(r) {
+		writeJSON(w, code, map[string]bool{"ok": h.OK})
+		return
 	}
 	writeJSON(w, code, h)
 }
@@ -153,6 +164,35 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request, taskID string) {
 	s.answer(w, r, map[string]any{"logs": entries, "next_cursor": next}, err)
 }
 
+// diff answers with what changed since the success before.
+func (s *server) diff(w http.ResponseWriter, r *http.Request) {
+	d, err := s.service.Diff(r.Context(), r.PathValue("id"))
+	s.answer(w, r, d, err)
+}
+
+// export answers with all tasks as YAML.
+func (s *server) export(w http.ResponseWriter, r *http.Request) {
+	file, err := s.service.Export(r.Context())
+	if err != nil {
+		s.apiError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="llmcron.yaml"`)
+	_, _ = w.Write(file) // the client may have gone
+}
+
+// importTasks registers the tasks of a YAML body.
+func (s *server) importTasks(w http.ResponseWriter, r *http.Request) {
+	file, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		s.apiError(w, r, &errBody{"the body is larger than 1 MiB or was cut off"})
+		return
+	}
+	done, err := s.service.Import(r.Context(), file)
+	s.answer(w, r, done, err)
+}
+
 func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
@@ -192,8 +232,12 @@ func (s *server) explain(r *http.Request, err error) (code int, message string, 
 		return http.StatusBadRequest, body.reason, nil
 	case errors.As(err, &invalid):
 		return http.StatusUnprocessableEntity, "the task is not valid", invalid.Fields
+	case errors.Is(err, service.ErrNotYAML):
+		return http.StatusBadRequest, err.Error(), nil
 	case errors.Is(err, punctual.ErrTaskNotFound):
 		return http.StatusNotFound, "there is no such task", nil
+	case errors.Is(err, punctual.ErrRunNotFound):
+		return http.StatusNotFound, "there is no such log entry", nil
 	case errors.Is(err, punctual.ErrConflict), errors.Is(err, punctual.ErrTaskExists):
 		return http.StatusConflict, "the task was changed by somebody else meanwhile; load it again", nil
 	case errors.Is(err, punctual.ErrClosed), errors.Is(err, punctual.ErrUnavailable):

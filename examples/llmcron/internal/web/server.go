@@ -27,28 +27,28 @@ type Options struct {
 	Demo    string       // URL of the demo endpoint, shown on each page; empty outside the demo
 	Metrics http.Handler // serves /metrics
 	Logger  *slog.Logger
+	// Dashboard serves /punctual/; nil for nothing there.
+	Dashboard http.Handler
 }
 
 type server struct {
 	service *service.Service
 	options Options
-	pages   map[string]*template.Template
+	pages   map[string]map[string]*template.Template // by language and name
 }
 
 // Handler serves everything.
 func Handler(s *service.Service, o Options) http.Handler {
-	srv := &server{service: s, options: o, pages: loadPages()}
+	srv := &server{service: s, options: o, pages: map[string]map[string]*template.Template{english: loadPages(english), chinese: loadPages(chinese)}}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // the folder is embedded
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
-	mux.HandleFunc("GET /healthz", srv.health)
-	mux.HandleFunc("GET /login", srv.loginForm)
-	mux.HandleFunc("POST /login", srv.login)
-	srv.api(mux)
-	srv.forms(mux)
+	for _, r := range srv.routes() {
+		mux.HandleFunc(r.pattern, r.serve)
+	}
 	var handler http.Handler = mux
 	handler = srv.authorize(handler)
 	cross := http.NewCrossOriginProtection()
@@ -56,6 +56,34 @@ func Handler(s *service.Service, o Options) http.Handler {
 		srv.fail(w, r, http.StatusForbidden, "posts from other sites are refused")
 	}))
 	return headers(cross.Handler(handler))
+}
+
+// route is an address of the server and who answers there.
+type route struct {
+	pattern string
+	serve   http.HandlerFunc
+}
+
+func (s *server) routes() []route {
+	all := []route{
+		{"GET /healthz", s.health},
+		{"GET /language", s.chooseLanguage},
+		{"GET /login", s.loginForm},
+		{"POST /login", s.login},
+	}
+	if s.options.Dashboard != nil {
+		all = append(all, route{dashboardPrefix + "/", http.StripPrefix(dashboardPrefix, s.options.Dashboard).ServeHTTP})
+	}
+	return append(append(all, s.api()...), s.forms()...)
+}
+
+// Patterns lists the routes of a handler with these options as http.ServeMux writes them, but for the files of the pages.
+func Patterns(o Options) []string {
+	var all []string
+	for _, r := range (&server{options: o}).routes() {
+		all = append(all, r.pattern)
+	}
+	return all
 }
 
 // headers sets what each answer carries.
@@ -89,7 +117,7 @@ func same(a, b string) bool {
 // in the Host header is a page of another site that resolves to here.
 func (s *server) authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		open := r.URL.Path == "/healthz" || r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
+		open := r.URL.Path == "/healthz" || r.URL.Path == "/login" || r.URL.Path == "/language" || strings.HasPrefix(r.URL.Path, "/static/")
 		switch {
 		case s.options.Token == "":
 			if !loopbackHost(r.Host) {
@@ -118,7 +146,7 @@ func (s *server) loggedIn(r *http.Request) bool {
 }
 
 func isAPI(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/metrics" || r.URL.Path == "/healthz"
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, dashboardPrefix+"/api/") || r.URL.Path == "/metrics" || r.URL.Path == "/healthz"
 }
 
 func loopbackHost(host string) bool {
@@ -141,10 +169,16 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie, Value: s.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+		Name: sessionCookie, Value: s.session(), Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure(r),
 		MaxAge: int((30 * 24 * time.Hour).Seconds()),
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// secure reports whether the browser came over TLS, to here or to a proxy in front. Who claims so wrongly gets a cookie that his browser
+// keeps to itself.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
 // fail answers with an error in the form that the client reads.
