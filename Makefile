@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint fmt fuzz bench cover cross oracle ci
+.PHONY: help demo screenshots image test race lint fmt fuzz bench cover cross oracle sim model faults ci
 
 GOFUMPT := $(shell sed -n 's/^GOFUMPT=//p' .ci/run)
 
@@ -8,6 +8,13 @@ help: ## list these commands
 
 demo: ## start the reference server with an endpoint of its own, on 127.0.0.1:8080
 	go run ./examples/llmcron -demo
+
+screenshots: ## make the pictures of the dashboard anew; needs Chromium
+	mkdir -p docs/images
+	cd web/browsertest && PUNCTUAL_PICTURES=$(CURDIR)/docs/images PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -run Pictures .
+
+image: ## build the reference server as its Dockerfile does, run it in an empty root, check its systemd unit; needs root
+	cd examples/llmcron && PUNCTUAL_IMAGE=1 go test -count=1 -run TheImageRuns -v .
 
 test: ## all tests of all modules
 	go test work
@@ -37,6 +44,15 @@ cross: ## build the library for every platform that is checked
 
 oracle: ## calendar arithmetic against the brute-force oracle in every zone of the tz database (long)
 	PUNCTUAL_ORACLE=full go test ./internal/cronexpr -run Oracle -timeout 0
+
+model: ## let engine and model do the same CHECKS (10000) random sequences
+	cd internal/model && go test -count=1 . -rapid.seed=$(or $(SEED),0) -rapid.checks=$(or $(CHECKS),10000)
+
+sim: ## check the promises in SEEDS (10000) simulated clusters, from seed SEED (1) on, and on SQLite in a hundredth of them (long)
+	go test ./internal/sim -run Chaos -seeds $(or $(SEEDS),10000) -sqlite-share 100 -seed $(or $(SEED),1) -timeout 0
+
+faults: ## kill, stop and cut off real instances over real servers, KILLS (40) times in each setting (long)
+	cd internal/faults && PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -v -timeout 20m -parallel 3 . -args -long -kills $(or $(KILLS),40)
 
 ci: ## everything that a change has to pass
 	bash .ci/run
