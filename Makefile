@@ -28,7 +28,7 @@ lint: ## format, vet, staticcheck, arrows, wall clock, what the core pulls in
 fmt: ## format all Go code
 	go run $(GOFUMPT) -l -w .
 
-fuzz: ## each fuzz target for FUZZ_TIME (10s)
+fuzz: ## each fuzz target for FUZZ_TIME (40000x, or a duration)
 	bash .ci/run fuzz
 
 bench: ## benchmarks of the core
@@ -52,7 +52,7 @@ sim: ## check the promises in SEEDS (10000) simulated clusters, from seed SEED (
 	go test ./internal/sim -run Chaos -seeds $(or $(SEEDS),10000) -sqlite-share 100 -seed $(or $(SEED),1) -timeout 0
 
 faults: ## kill, stop and cut off real instances over real servers, KILLS (40) times in each setting (long)
-	cd internal/faults && PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -v -timeout 20m -parallel 3 . -args -long -kills $(or $(KILLS),40)
+	cd internal/faults && PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -v -timeout 30m -parallel 3 . -args -long -lease 1500ms -kills $(or $(KILLS),40)
 
 ci: ## everything that a change has to pass
 	bash .ci/run

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/executor/openai"
@@ -137,7 +137,7 @@ func TestTasksThatComeAndGoLeaveNothing(t *testing.T) {
 		m := pongs(0)
 		s := newCallingSite(t, m)
 		s.wait(time.Second)
-		before := runtime.NumGoroutine()
+		before := goleak.IgnoreCurrent()
 		for range 300 {
 			id := ways[0].create(s, "", fields(nil))
 			s.wait(time.Second)
@@ -145,7 +145,7 @@ func TestTasksThatComeAndGoLeaveNothing(t *testing.T) {
 		}
 		s.wait(time.Second)
 		assert.Len(t, m.since(s.begin), 300)
-		assert.Equal(t, before, runtime.NumGoroutine())
+		goleak.VerifyNone(t, before)
 		var page logPage
 		s.get("/api/logs", &page)
 		assert.Empty(t, page.Logs)

@@ -20,7 +20,13 @@ import (
 var (
 	kills = flag.Int("kills", 20, "how many times TestRandomProcessesAreKilled kills an instance, in each of its settings")
 	long  = flag.Bool("long", false, "all settings of each case, and the sizes that docs/faults.md speaks of")
+	// shortLease is short so that nobody waits for long until it lapses.
+	shortLease time.Duration
 )
+
+func init() {
+	flag.DurationVar(&shortLease, "lease", 3*time.Second, "how long the lease of an instance lasts in most cases")
+}
 
 // Instances are killed at random moments and others are started in their place, while tasks run as fast as every 200 ms.
 func TestRandomProcessesAreKilled(t *testing.T) {
@@ -40,6 +46,7 @@ func TestRandomProcessesAreKilled(t *testing.T) {
 			}
 		}
 	}
+	alone(t)
 	t.Parallel()
 	for _, s := range settings {
 		t.Run(fmt.Sprintf("%d instances on %s", s.instances, s.on.name), func(t *testing.T) {

@@ -68,6 +68,7 @@ type member struct {
 
 // newCrew makes a crew around a store that is empty.
 func newCrew(t *testing.T, dsn string, lease time.Duration) *crew {
+	alone(t)
 	c := &crew{t: t, dsn: dsn, lease: lease, edits: make(map[string]time.Time), news: make(chan struct{})}
 	store, err := Open(t.Context(), dsn)
 	require.NoError(t, err)

@@ -12,9 +12,6 @@ import (
 	"github.com/punctual-go/punctual"
 )
 
-// shortLease is the lease where instances die, so that nobody waits for long.
-const shortLease = 1500 * time.Millisecond
-
 func TestAnotherProcessTakesOverWhatAKilledOneWasWorkingOn(t *testing.T) {
 	on(t, all, func(t *testing.T, dsn string) {
 		c := newCrew(t, dsn, shortLease)

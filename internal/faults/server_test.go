@@ -156,6 +156,7 @@ func (m *machine) stop() {
 
 func TestTheServerCrashesAndComesBack(t *testing.T) {
 	slow(t)
+	alone(t)
 	t.Parallel()
 	machines := map[string]func(*testing.T) *machine{"PostgreSQL": newPostgres, "MariaDB": newMariaDB}
 	for _, s := range servers {

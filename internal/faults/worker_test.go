@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if !isSet("test.parallel") {
-		_ = flag.Set("test.parallel", "8") // they wait for most of the time, whatever the number of processors
+		_ = flag.Set("test.parallel", "4") // they wait for most of the time, whatever the number of processors
 	}
 	goleak.VerifyTestMain(m)
 }

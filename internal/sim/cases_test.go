@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/punctual-go/punctual"
 )
@@ -225,7 +225,7 @@ func TestTasksThatComeAndGoLeaveNoGoroutines(t *testing.T) {
 	onEachStore(t, func(t *testing.T, w *World) {
 		p := w.Start("p")
 		w.after(time.Second)
-		before := runtime.NumGoroutine()
+		before := goleak.IgnoreCurrent()
 		for i := range 200 {
 			id := fmt.Sprintf("t%d", i)
 			require.NoError(t, p.Add(hourly(id)))
@@ -235,7 +235,7 @@ func TestTasksThatComeAndGoLeaveNoGoroutines(t *testing.T) {
 			require.NoError(t, p.Do("Remove", id, func(ctx context.Context) error { return p.Remove(ctx, id) }))
 		}
 		w.after(time.Minute)
-		assert.LessOrEqual(t, runtime.NumGoroutine(), before+2)
+		goleak.VerifyNone(t, before)
 	})
 }
 
