@@ -38,7 +38,7 @@ func TestAStoppedProcessStartsNothingWhenItGoesOn(t *testing.T) {
 		for i := range claims {
 			begun := c.find(of(isBegun, fmt.Sprintf("claimed%d", i)))
 			require.Len(t, begun, 1)
-			assert.Equal(t, []any{b, 2}, []any{begun[0].by, begun[0].Attempt})
+			assert.Equal(t, []any{b.Name, 2}, []any{begun[0].by.Name, begun[0].Attempt})
 		}
 	})
 }

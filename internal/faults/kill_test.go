@@ -15,15 +15,17 @@ import (
 func TestAnotherProcessTakesOverWhatAKilledOneWasWorkingOn(t *testing.T) {
 	on(t, all, func(t *testing.T, dsn string) {
 		c := newCrew(t, dsn, shortLease)
-		a := c.start(orders{})
+		c.start(orders{})
+		c.start(orders{})
 		c.add(punctual.Task{ID: "t", Schedule: punctual.Every(4 * time.Second)}, chore{Takes: 2 * time.Second})
 		c.await("the run to begin", func() bool { return c.count(of(isBegun, "t")) == 1 })
-		b := c.start(orders{})
-		a.kill()
+		killed := c.find(of(isBegun, "t"))[0].by
+		killed.kill()
 		c.await("the takeover", func() bool { return c.count(of(isBegun, "t")) == 2 })
 		c.await("the next occurrence", func() bool { return len(c.runsOf("t")) >= 2 })
 		begun := c.find(of(isBegun, "t"))
-		assert.Equal(t, []any{b, begun[0].Run, 2}, []any{begun[1].by, begun[1].Run, begun[1].Attempt})
+		assert.NotEqual(t, killed.Name, begun[1].by.Name)
+		assert.Equal(t, []any{begun[0].Run, 2}, []any{begun[1].Run, begun[1].Attempt})
 		v := c.finish()
 		require.Len(t, v.Takeovers, 1)
 	})
