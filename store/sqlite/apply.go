@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/ledger"
@@ -25,6 +24,9 @@ const (
 			skip_by = ?, skip_count = ?, fault = '', updated_us = iif(paused <> ?, ?, updated_us)
 		WHERE id = ?`
 
+	// moveTask is updateStatus for what a firing changes of most tasks.
+	moveTask = `UPDATE tasks SET next_us = ?, last_us = ? WHERE id = ?`
+
 	updateRun = `UPDATE runs SET state = ?, due_us = ?, attempt = ?, started_us = ?, finished_us = ?, error = ?, reason = ?, blocked_by = ?,
 			instance = ?, session = ?, until_us = ?, count = ?, key = ?, key_wait = ?
 		WHERE id = ? AND task_id = ? AND state IN ('pending', 'skipped')`
@@ -38,9 +40,9 @@ const (
 	deleteRuns = `DELETE FROM runs WHERE task_id = ?`
 )
 
-// apply writes a change of one task, where due are the keys of the runs that were due before it. It returns the runs that the change started, in order, and the ids of rows that were dropped
-// because their occurrence is taken.
-func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]string, c *punctual.Change) (started []punctual.Run, dropped []string, err error) {
+// apply writes a change of one task, where due are the keys of the runs that were due before it. It adds the runs that the change started to
+// started, in order, and returns the ids of rows that were dropped because their occurrence is taken.
+func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]string, c *punctual.Change, started []punctual.Run) (_ []punctual.Run, dropped []string, err error) {
 	freed, err := freedKeys(tx, id, due, c)
 	if err != nil {
 		return nil, nil, err
@@ -50,11 +52,11 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 			return nil, nil, err
 		}
 		if !c.KeepHistory {
-			if _, err := tx.exec(deleteRuns, id); err != nil {
+			if _, err := tx.sweep(deleteRuns, id); err != nil {
 				return nil, nil, err
 			}
 			_, err := passOn(tx, freed, v.Now)
-			return nil, nil, err
+			return started, nil, err
 		}
 	}
 	priority := 0
@@ -64,7 +66,7 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 	case v.Record != nil:
 		priority = v.Record.Task.Priority
 	}
-	if err := s.applyTask(tx, id, c, v.Now); err != nil {
+	if err := s.applyTask(tx, id, v, c); err != nil {
 		return nil, nil, err
 	}
 	for i := range c.Update {
@@ -80,7 +82,7 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 	}
 	for i := range c.Insert {
 		r := &c.Insert[i]
-		n, err := tx.exec(insertRun, runValues(r, priority)...)
+		n, err := insert(tx, r, priority)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -99,8 +101,8 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 	return started, dropped, err
 }
 
-func (s *Store) applyTask(tx *txn, id string, c *punctual.Change, now time.Time) error {
-	st := c.Status
+func (s *Store) applyTask(tx *txn, id string, v *punctual.View, c *punctual.Change) error {
+	st, now := c.Status, v.Now
 	switch {
 	case c.Task != nil:
 		definition, err := json.Marshal(c.Task)
@@ -123,6 +125,9 @@ func (s *Store) applyTask(tx *txn, id string, c *punctual.Change, now time.Time)
 		}
 		_, err = tx.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
 		return err
+	case st != nil && onlyMoves(v.Record, st):
+		_, err := tx.exec(moveTask, toMicros(st.NextRunAt), toMicros(st.LastOccurrence), id)
+		return err
 	case st != nil:
 		_, err := tx.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
 			st.Delay.Microseconds(), st.Skipping.RunID, st.Skipping.Reason, st.Skipping.BlockedBy, st.Skipping.Count,
@@ -130,6 +135,16 @@ func (s *Store) applyTask(tx *txn, id string, c *punctual.Change, now time.Time)
 		return err
 	}
 	return nil
+}
+
+// onlyMoves reports whether a task without fault gets a status that differs from its own by the occurrences alone.
+func onlyMoves(was *punctual.Record, st *punctual.Status) bool {
+	if was == nil || was.Fault != "" {
+		return false
+	}
+	moved := was.Status
+	moved.NextRunAt, moved.LastOccurrence = st.NextRunAt, st.LastOccurrence
+	return moved == *st
 }
 
 // liveRuns is what a View tells about a task's running and waiting runs.
@@ -161,7 +176,7 @@ const (
 func loadLive(ctx context.Context, q querier, ids []string) (map[string]liveRuns, error) {
 	out := make(map[string]liveRuns)
 	var waiters []string
-	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
+	_, err := collect(ctx, q, func(rows rows) (struct{}, error) {
 		var id string
 		var l liveRuns
 		var oldest, newest sql.NullString
@@ -249,7 +264,7 @@ func (s *Store) edit(tx *txn, req punctual.EditRequest) (reply punctual.EditRepl
 	if err != nil {
 		return reply, false, &refusal{err}
 	}
-	if _, reply.Dropped, err = s.apply(tx, id, &v, due, &c); err != nil {
+	if _, reply.Dropped, err = s.apply(tx, id, &v, due, &c, nil); err != nil {
 		return reply, false, err
 	}
 	if news = ledger.News(&c); news {

@@ -28,15 +28,16 @@ type claim struct {
 	tx    *txn
 	req   punctual.ClaimRequest
 	reply punctual.ClaimReply
-	left  map[string]int // what may still be started of kinds that have a limit of their own
+	left  map[string]int      // what may still be started of kinds that have a limit of their own
+	tasks map[string]*taskRow // those that were read
 }
 
 // Claim implements punctual.Store.
 func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
 	var reply punctual.ClaimReply
 	err := s.tx(ctx, func(tx *txn) error {
-		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits)}
-		c.reply.Now = s.now(req.Now)
+		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits), tasks: make(map[string]*taskRow)}
+		c.reply.Now, c.reply.Started = s.now(req.Now), req.Started[:0]
 		if err := aliveSession(ctx, tx, req.Session); err != nil {
 			return err
 		}
@@ -70,46 +71,36 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 
 // decideAll shows each due task to decide and applies the changes, until the limit of starts is reached.
 func (c *claim) decideAll(due []candidate) error {
-	ids := make([]string, len(due))
-	for i := range due {
-		ids[i] = due[i].id
-	}
-	list := jsonList(ids)
-	rows, err := collect(c.ctx, c.tx, scanTask, selectTasks, list)
-	if err != nil {
+	if err := c.loadTasks(due); err != nil {
 		return err
 	}
-	tasks := make(map[string]*taskRow, len(rows))
 	undecoded := make(map[string]error)
-	var keyNames []string
-	for _, t := range rows {
-		tasks[t.id] = t
+	var keyNames, busy []string
+	for _, d := range due {
+		t := c.tasks[d.id]
 		if err := c.decode(t); err != nil {
 			undecoded[t.id] = err
 		}
-		keyNames = append(keyNames, t.Task.ConcurrencyKey)
-	}
-	lives, err := loadLive(c.ctx, c.tx, ids)
-	if err != nil {
-		return err
+		if key := t.Task.ConcurrencyKey; key != "" {
+			keyNames = append(keyNames, key)
+		}
+		if t.busy {
+			busy = append(busy, t.id)
+		}
 	}
 	keys, err := loadKeys(c.ctx, c.tx, keyNames)
 	if err != nil {
 		return err
 	}
-	pending := make(map[string][]punctual.Run)
-	runs, err := collect(c.ctx, c.tx, scanRun, selectPendingDue, list, c.reply.Now.UnixMicro(), c.req.Kinds == nil, jsonList(c.req.Kinds))
+	lives, pending, err := c.loadRuns(busy)
 	if err != nil {
 		return err
-	}
-	for _, run := range runs {
-		pending[run.TaskID] = append(pending[run.TaskID], run)
 	}
 	for _, d := range due {
 		if n, limited := c.left[d.kind]; limited && n <= 0 {
 			continue
 		}
-		t := tasks[d.id]
+		t := c.tasks[d.id]
 		key := t.Task.ConcurrencyKey
 		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.slots(t.Task.Kind, pending[d.id])}
 		lives[d.id].show(&v)
@@ -127,12 +118,11 @@ func (c *claim) decideAll(due []candidate) error {
 			c.reply.SetAside = append(c.reply.SetAside, punctual.Fault{TaskID: d.id, Err: err})
 			continue
 		}
-		started, _, err := c.apply(c.tx, d.id, &v, due, &change)
-		if err != nil {
+		bounded, before := v.Slots < c.req.Limit-len(c.reply.Started), len(c.reply.Started)
+		if c.reply.Started, _, err = c.apply(c.tx, d.id, &v, due, &change, c.reply.Started); err != nil {
 			return err
 		}
-		bounded := v.Slots < c.req.Limit-len(c.reply.Started)
-		c.begin(t, started, keys)
+		c.begin(t, c.reply.Started[before:], keys)
 		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
 			c.reply.Decided++
 		}
@@ -143,16 +133,50 @@ func (c *claim) decideAll(due []candidate) error {
 	return nil
 }
 
-// begin counts what was started and adds it to the answer.
+// loadTasks reads the tasks that were found by their runs alone.
+func (c *claim) loadTasks(due []candidate) error {
+	var ids []string
+	for _, d := range due {
+		if c.tasks[d.id] == nil {
+			ids = append(ids, d.id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := collect(c.ctx, c.tx, scanTask, selectTasks, jsonList(ids))
+	for _, t := range found {
+		t.busy = true
+		c.tasks[t.id] = t
+	}
+	return err
+}
+
+// loadRuns reads what a View tells about the live runs of tasks that have any.
+func (c *claim) loadRuns(busy []string) (lives map[string]liveRuns, pending map[string][]punctual.Run, err error) {
+	if len(busy) == 0 {
+		return nil, nil, nil
+	}
+	if lives, err = loadLive(c.ctx, c.tx, busy); err != nil {
+		return nil, nil, err
+	}
+	runs, err := collect(c.ctx, c.tx, scanRun, selectPendingDue, jsonList(busy), c.reply.Now.UnixMicro(), c.req.Kinds == nil, jsonList(c.req.Kinds))
+	pending = make(map[string][]punctual.Run)
+	for _, run := range runs {
+		pending[run.TaskID] = append(pending[run.TaskID], run)
+	}
+	return lives, pending, err
+}
+
+// begin counts what was started and completes it for the answer.
 func (c *claim) begin(t *taskRow, started []punctual.Run, keys ledger.Keys) {
-	for _, run := range started {
-		task := cloneTask(t.Task)
+	for i := range started {
+		run, task := &started[i], cloneTask(t.Task)
 		run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
-		c.reply.Started = append(c.reply.Started, run)
 		if n, limited := c.left[run.Kind]; limited {
 			c.left[run.Kind] = n - 1
 		}
-		keys.Start(&run)
+		keys.Start(run)
 	}
 }
 

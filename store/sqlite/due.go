@@ -3,7 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"math"
 	"slices"
 	"strings"
@@ -29,26 +28,29 @@ const (
 
 	laneDue = `SELECT {due} FROM {table} WHERE {owed} AND kind = kinds.value AND priority = ranks.value AND {known} ORDER BY {due} LIMIT 1`
 
-	// selectDue lists what is due of one lane until a time.
-	selectDue = `SELECT {task}, {due} FROM {table} WHERE {owed} AND kind = ?2 AND priority = ?3 AND {due} <= ?4 AND {known} ORDER BY {due}, id LIMIT ?5`
+	// selectDue lists what is due of one lane until a time. Of a task all is read at once, and whether it has live runs.
+	selectDue = `SELECT {found} FROM {table} WHERE {owed} AND kind = ?2 AND priority = ?3 AND {due} <= ?4 AND {known} ORDER BY {due}, id LIMIT ?5`
 )
 
 // ofTasks and ofRuns make statements about tasks that owe an occurrence, and about pending runs.
 var (
-	ofTasks = strings.NewReplacer("{table}", "tasks", "{task}", "id", "{due}", "next_us",
+	ofTasks = strings.NewReplacer("{table}", "tasks", "{found}", taskColumns+", EXISTS (SELECT 1 FROM runs WHERE task_id = tasks.id"+live+")", "{due}", "next_us",
 		"{owed}", "next_us IS NOT NULL AND fault = ''", "{known}", "format <= ?1").Replace
-	ofRuns = strings.NewReplacer("{table}", "runs", "{task}", "task_id", "{due}", "due_us",
+	ofRuns = strings.NewReplacer("{table}", "runs", "{found}", "task_id, due_us", "{due}", "due_us",
 		"{owed}", "state = 'pending' AND due_us IS NOT NULL",
 		"{known}", "EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = runs.task_id AND t.fault = '' AND t.format <= ?1)").Replace
 
 	// sources are the two tables in which something may be due.
 	sources = []source{
-		{lanes: ofTasks(selectLanes), all: ofTasks(selectAllLanes), due: ofTasks(selectDue)},
-		{lanes: ofRuns(selectLanes), all: ofRuns(selectAllLanes), due: ofRuns(selectDue)},
+		{lanes: ofTasks(selectLanes), all: ofTasks(selectAllLanes), due: ofTasks(selectDue), scan: (*claim).scanDueTask},
+		{lanes: ofRuns(selectLanes), all: ofRuns(selectAllLanes), due: ofRuns(selectDue), scan: (*claim).scanDueRun},
 	}
 )
 
-type source struct{ lanes, all, due string }
+type source struct {
+	lanes, all, due string
+	scan            func(*claim, rows) (candidate, error) // a row of due
+}
 
 // priorities are all that there are, as a JSON list.
 var priorities = func() string {
@@ -82,7 +84,7 @@ func lanesOf(ctx context.Context, q querier, kinds []string) ([]lane, error) {
 		if kinds == nil {
 			query = from.all
 		}
-		some, err := collect(ctx, q, func(rows *sql.Rows) (lane, error) {
+		some, err := collect(ctx, q, func(rows rows) (lane, error) {
 			l := lane{source: from}
 			return l, rows.Scan(&l.kind, &l.priority, &l.first)
 		}, query, punctual.TaskFormat, jsonList(kinds), priorities)
@@ -118,9 +120,9 @@ func (c *claim) find(all []lane, limit int) ([]candidate, error) {
 		if last < math.MaxInt64 {
 			until = min(now, last+l.head())
 		}
-		some, err := collect(c.ctx, c.tx, func(rows *sql.Rows) (candidate, error) {
-			d := candidate{kind: l.kind}
-			err := rows.Scan(&d.id, &d.rank)
+		some, err := collect(c.ctx, c.tx, func(rows rows) (candidate, error) {
+			d, err := l.source.scan(c, rows)
+			d.kind = l.kind
 			d.rank -= l.head()
 			return d, err
 		}, l.source.due, punctual.TaskFormat, l.kind, l.priority, until, limit)
@@ -133,6 +135,19 @@ func (c *claim) find(all []lane, limit int) ([]candidate, error) {
 		}
 	}
 	return found, nil
+}
+
+// scanDueTask keeps the task, too.
+func (c *claim) scanDueTask(rows rows) (candidate, error) {
+	var t taskRow
+	err := rows.Scan(append(t.places(), &t.busy)...)
+	c.tasks[t.id] = &t
+	return candidate{id: t.id, rank: t.Status.NextRunAt.UnixMicro()}, err
+}
+
+func (c *claim) scanDueRun(rows rows) (d candidate, err error) {
+	err = rows.Scan(&d.id, &d.rank)
+	return d, err
 }
 
 // admits reports whether anything of a kind may still be started.

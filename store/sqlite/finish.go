@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/punctual-go/punctual"
@@ -16,6 +15,11 @@ const (
 			reason = ?, blocked_by = ?, instance = ?, session = '', cancel = 0, history = ?
 		WHERE id = ?`
 
+	// endRun is finishRun for the final outcome of an attempt that is the current one, was not ordered to be cancelled and holds no key, which is
+	// what most outcomes are: nothing has to be read for that.
+	endRun = `UPDATE runs SET state = ?, started_us = ?, finished_us = ?, output = ?, facts = ?, error = ?, stack = ?, reason = ?, session = ''
+		WHERE id = ? AND task_id = ? AND attempt = ? AND state = 'running' AND cancel = 0 AND key = ''`
+
 	setHistory = `UPDATE runs SET history = ? WHERE id = ?`
 
 	// releaseWaiting makes the oldest run of a task that waits for the gate due. The plus keeps SQLite from walking the task's history in order.
@@ -25,6 +29,9 @@ const (
 	// countDelay counts the delay of a fixed-delay task from the end of its run.
 	countDelay = `UPDATE tasks SET next_us = ? + delay_us
 		WHERE id = ? AND delay_us > 0 AND next_us IS NULL AND fault = ''`
+
+	// selectLeft says whether any run is pending, and whether there is any task with a delay: mostly there is none.
+	selectLeft = `SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'pending'` + live + `), EXISTS (SELECT 1 FROM tasks WHERE delay_us > 0 AND id >= '')`
 
 	selectWaiting = `SELECT DISTINCT task_id FROM runs
 		WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` AND state = 'pending' AND due_us IS NULL AND key_wait = 0`
@@ -40,45 +47,93 @@ func (s *Store) Finish(ctx context.Context, req punctual.FinishRequest) (punctua
 	var reply punctual.FinishReply
 	err := s.tx(ctx, func(tx *txn) error {
 		reply = punctual.FinishReply{Now: s.now(req.Now), Verdicts: make([]punctual.Verdict, len(req.Items))}
-		ids := make([]string, len(req.Items))
-		for i, item := range req.Items {
-			ids[i] = item.RunID
-		}
-		found, err := collect(ctx, tx, scanRun, selectRuns, jsonList(ids))
+		left, err := finishMost(tx, req.Items, reply.Verdicts)
 		if err != nil {
 			return err
 		}
-		runs := make(map[string]*punctual.Run, len(found))
-		for i := range found {
-			runs[found[i].ID] = &found[i]
-		}
-		gone, err := goneTasks(ctx, tx, found)
+		rest, err := finishRest(tx, req.Items, &reply)
 		if err != nil {
 			return err
 		}
-		var left []ended
-		for i, item := range req.Items {
-			run := runs[item.RunID]
-			if run == nil {
-				reply.Verdicts[i] = punctual.VerdictGone
-				continue
-			}
-			verdict, err := finishOne(tx, run, item, gone[run.TaskID], reply.Now)
-			if err != nil {
-				return err
-			}
-			reply.Verdicts[i] = verdict
-			if verdict == punctual.VerdictApplied {
-				left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt, run.ConcurrencyKey})
-				note(&reply.NextDue, run.DueAt)
-			}
-		}
+		left = append(left, rest...)
 		return leave(ctx, tx, left, reply.Now, &reply.NextDue)
 	})
 	if err != nil {
 		return punctual.FinishReply{}, err
 	}
 	return reply, nil
+}
+
+// finishMost records the outcomes that need no look at their runs, and returns which of them have ended. The others have no verdict yet.
+func finishMost(tx *txn, items []punctual.Finish, verdicts []punctual.Verdict) (left []ended, err error) {
+	left = make([]ended, 0, len(items))
+	var others map[string]bool // runs that are looked at, with all of their items in order
+	for i := range items {
+		item := &items[i]
+		n := int64(0)
+		if item.State.Final() && !others[item.RunID] {
+			n, err = tx.exec(endRun, item.State.String(), toMicros(item.StartedAt), toMicros(item.FinishedAt), item.Result.Output, string(item.Result.Facts),
+				item.Error, item.Stack, item.Reason, item.RunID, item.TaskID, item.Attempt)
+			if err != nil {
+				return nil, err
+			}
+		}
+		if n > 0 {
+			verdicts[i] = punctual.VerdictApplied
+			left = append(left, ended{item.TaskID, true, micros(item.FinishedAt), ""})
+			continue
+		}
+		if others == nil {
+			others = make(map[string]bool)
+		}
+		others[item.RunID] = true
+	}
+	return left, nil
+}
+
+// finishRest looks at the runs of items without verdict, and returns which of them have left the running state.
+func finishRest(tx *txn, items []punctual.Finish, reply *punctual.FinishReply) (left []ended, err error) {
+	var ids []string
+	for i, verdict := range reply.Verdicts {
+		if verdict == 0 {
+			ids = append(ids, items[i].RunID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := collect(tx.ctx, tx, scanRun, selectRuns, jsonList(ids))
+	if err != nil {
+		return nil, err
+	}
+	runs := make(map[string]*punctual.Run, len(found))
+	for i := range found {
+		runs[found[i].ID] = &found[i]
+	}
+	gone, err := goneTasks(tx.ctx, tx, found)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range items {
+		if reply.Verdicts[i] != 0 {
+			continue
+		}
+		run := runs[item.RunID]
+		if run == nil {
+			reply.Verdicts[i] = punctual.VerdictGone
+			continue
+		}
+		verdict, err := finishOne(tx, run, item, gone[run.TaskID], reply.Now)
+		if err != nil {
+			return nil, err
+		}
+		reply.Verdicts[i] = verdict
+		if verdict == punctual.VerdictApplied {
+			left = append(left, ended{run.TaskID, run.State.Final(), run.FinishedAt, run.ConcurrencyKey})
+			note(&reply.NextDue, run.DueAt)
+		}
+	}
+	return left, nil
 }
 
 // note keeps the earlier of two times; zero is none.
@@ -138,21 +193,18 @@ func leave(ctx context.Context, tx *txn, left []ended, now time.Time, next *time
 	if len(left) == 0 {
 		return nil
 	}
-	ids := make([]string, len(left))
-	keys := make([]string, len(left))
-	for i, e := range left {
-		ids[i], keys[i] = e.task, e.key
+	var keys []string
+	for _, e := range left {
+		if e.key != "" {
+			keys = append(keys, e.key)
+		}
 	}
 	if n, err := passOn(tx, keys, now); err != nil {
 		return err
 	} else if n > 0 {
 		note(next, now)
 	}
-	waiting, err := set(ctx, tx, selectWaiting, ids)
-	if err != nil {
-		return err
-	}
-	delayed, err := set(ctx, tx, selectDelayed, ids)
+	waiting, delayed, err := inNeed(ctx, tx, left)
 	if err != nil {
 		return err
 	}
@@ -168,14 +220,40 @@ func leave(ctx context.Context, tx *txn, left []ended, now time.Time, next *time
 			if _, err := tx.exec(countDelay, e.at.UnixMicro(), e.task); err != nil {
 				return err
 			}
-			var us sql.NullInt64
-			if err := tx.QueryRowContext(ctx, selectDelayedNext, e.task).Scan(&us); err != nil {
+			due, err := collect(ctx, tx, scanTime, selectDelayedNext, e.task)
+			if err != nil {
 				return err
 			}
-			note(next, fromNull(us))
+			note(next, due[0])
 		}
 	}
 	return nil
+}
+
+// inNeed returns, of the tasks whose runs have left the running state, those with runs that wait for the gate, and those with a delay that has
+// not begun.
+func inNeed(ctx context.Context, tx *txn, left []ended) (waiting, delayed map[string]bool, err error) {
+	type some struct{ pending, delays bool }
+	found, err := collect(ctx, tx, func(rows rows) (s some, err error) {
+		err = rows.Scan(&s.pending, &s.delays)
+		return s, err
+	}, selectLeft)
+	if err != nil || found[0] == (some{}) {
+		return nil, nil, err
+	}
+	ids := make([]string, len(left))
+	for i, e := range left {
+		ids[i] = e.task
+	}
+	if found[0].pending {
+		if waiting, err = set(ctx, tx, selectWaiting, ids); err != nil {
+			return nil, nil, err
+		}
+	}
+	if found[0].delays {
+		delayed, err = set(ctx, tx, selectDelayed, ids)
+	}
+	return waiting, delayed, err
 }
 
 func set(ctx context.Context, tx *txn, query string, ids []string) (map[string]bool, error) {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"time"
 
@@ -33,7 +32,7 @@ func loadKeys(ctx context.Context, q querier, names []string) (ledger.Keys, erro
 	for _, name := range names {
 		found[name] = &ledger.Holders{}
 	}
-	_, err := collect(ctx, q, func(rows *sql.Rows) (struct{}, error) {
+	_, err := collect(ctx, q, func(rows rows) (struct{}, error) {
 		var name string
 		var h ledger.Holders
 		err := rows.Scan(&name, &h.Active, &h.Oldest)

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/punctual-go/punctual"
@@ -16,19 +15,19 @@ const (
 			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight
 		WHERE dead = 0`
 
-	selectOrders = `SELECT id, reason, blocked_by FROM runs WHERE session = ? AND state = 'running' AND cancel = 1 ORDER BY id`
-	selectHeld   = `SELECT ` + runColumns + ` FROM runs WHERE session = ? AND state = 'running' ORDER BY id`
+	selectOrders = `SELECT id, reason, blocked_by FROM runs WHERE session = ?` + live + ` AND state = 'running' AND cancel = 1 ORDER BY id`
+	selectHeld   = `SELECT ` + runColumns + ` FROM runs WHERE session = ?` + live + ` AND state = 'running' ORDER BY id`
 
 	expireSessions = `UPDATE sessions SET dead = 1 WHERE dead = 0 AND expires_us <= ? AND id <> ?`
 
 	// selectOrphans finds running runs whose session is dead or gone. A store that is shared by nobody has runs without session.
 	selectOrphans = `SELECT ` + runColumns + ` FROM runs
-		WHERE state = 'running' AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0)
+		WHERE state = 'running'` + live + ` AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0)
 		ORDER BY session, id LIMIT ?`
 
 	// burySessions forgets dead sessions after a day: until then a beat that comes late learns that its session is dead.
 	burySessions = `DELETE FROM sessions WHERE dead = 1 AND expires_us < ?
-		AND NOT EXISTS (SELECT 1 FROM runs WHERE session = sessions.id AND state = 'running')`
+		AND NOT EXISTS (SELECT 1 FROM runs WHERE session = sessions.id AND state = 'running'` + live + `)`
 
 	endSession = `UPDATE sessions SET dead = 1 WHERE id = ?`
 
@@ -49,11 +48,7 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		if !req.Clock.IsZero() {
 			offset = req.Clock.UnixMicro() - now
 		}
-		result, err := tx.ExecContext(ctx, renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
+		n, err := tx.exec(renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight)
 		if err != nil {
 			return err
 		}
@@ -61,7 +56,7 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 			reply.Lost = true
 			return nil
 		}
-		reply.Cancel, err = collect(ctx, tx, func(rows *sql.Rows) (o punctual.CancelOrder, err error) {
+		reply.Cancel, err = collect(ctx, tx, func(rows rows) (o punctual.CancelOrder, err error) {
 			return o, rows.Scan(&o.RunID, &o.Reason, &o.BlockedBy)
 		}, selectOrders, req.Session)
 		return err
@@ -79,7 +74,7 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 	}
 	err = s.tx(ctx, func(tx *txn) error {
 		reply = punctual.ReclaimReply{}
-		if _, err := tx.ExecContext(ctx, expireSessions, now.UnixMicro(), req.Session); err != nil {
+		if _, err := tx.exec(expireSessions, now.UnixMicro(), req.Session); err != nil {
 			return err
 		}
 		runs, err := collect(ctx, tx, scanRun, selectOrphans, req.Session, req.Limit)
@@ -103,7 +98,7 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 		if err := leave(ctx, tx, left, now, &next); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, burySessions, now.Add(-remembered).UnixMicro()); err != nil {
+		if _, err := tx.exec(burySessions, now.Add(-remembered).UnixMicro()); err != nil {
 			return err
 		}
 		reply = punctual.ReclaimReply{Runs: runs, More: len(runs) == req.Limit}
@@ -115,26 +110,28 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 func (s *Store) nothingToReclaim(ctx context.Context, now time.Time, own string) (bool, error) {
 	var sessions, runs bool
 	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sessions WHERE dead = 0 AND expires_us <= ? AND id <> ? OR dead = 1 AND expires_us < ?),
-		EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0))`,
+		EXISTS (SELECT 1 FROM runs WHERE state = 'running'`+live+` AND session <> '' AND session <> ? AND session NOT IN (SELECT id FROM sessions WHERE dead = 0))`,
 		now.UnixMicro(), own, now.Add(-remembered).UnixMicro(), own).Scan(&sessions, &runs)
 	return !sessions && !runs, err
 }
 
 // Held implements punctual.Leaser.
 func (s *Store) Held(ctx context.Context, session string) ([]punctual.Run, error) {
-	runs, err := collect(ctx, s.read, scanRun, selectHeld, session)
+	runs, err := collect(ctx, reading{s.read}, scanRun, selectHeld, session)
 	return runs, fault(ctx, err)
 }
 
 // EndSession implements punctual.Leaser.
 func (s *Store) EndSession(ctx context.Context, session string) error {
-	_, err := s.write.ExecContext(ctx, endSession, session)
-	return fault(ctx, err)
+	return s.tx(ctx, func(tx *txn) error {
+		_, err := tx.exec(endSession, session)
+		return err
+	})
 }
 
 // Instances implements punctual.Leaser.
 func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
-	list, err := collect(ctx, s.read, func(rows *sql.Rows) (punctual.Instance, error) {
+	list, err := collect(ctx, reading{s.read}, func(rows rows) (punctual.Instance, error) {
 		var i punctual.Instance
 		var started, seen, expires, offset int64
 		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight)

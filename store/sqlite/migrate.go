@@ -118,10 +118,13 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	return s.tx(ctx, func(tx *txn) error {
-		var h header
-		if err := tx.QueryRowContext(ctx, selectHeader).Scan(&h.application, &h.version, &h.tables); err != nil {
+		found, err := collect(ctx, tx, func(rows rows) (h header, err error) {
+			return h, rows.Scan(&h.application, &h.version, &h.tables)
+		}, selectHeader)
+		if err != nil {
 			return err
 		}
+		h := found[0]
 		if err := h.check(len(steps)); err != nil {
 			return err
 		}
@@ -129,11 +132,11 @@ func (s *Store) migrate(ctx context.Context) error {
 			return nil
 		}
 		for i := h.version; i < len(steps); i++ {
-			if _, err := tx.ExecContext(ctx, steps[i]); err != nil {
+			if _, err := s.write.driver.ExecContext(ctx, steps[i], nil); err != nil {
 				return fmt.Errorf("migration %d: %w", i+1, err)
 			}
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(steps)))
+		_, err = s.write.driver.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(steps)), nil)
 		return err
 	})
 }

@@ -40,9 +40,8 @@ const (
 
 // Store is a punctual.Store, punctual.Leaser and punctual.Watcher in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
 type Store struct {
-	write *sql.DB              // one connection, whose transactions begin immediate
-	read  *sql.DB              // connections that cannot write
-	hot   map[string]*sql.Stmt // by text, on write
+	write *connection // its transactions begin immediate
+	read  *sql.DB     // connections that cannot write
 	clock clock.Clock
 	poll  time.Duration
 
@@ -100,21 +99,13 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{clock: clock.New(), poll: o.poll, cache: make(map[string]decoded)}
-	s.write, err = sql.Open("sqlite", dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)"))
+	s := &Store{write: newConnection(), clock: clock.New(), poll: o.poll, cache: make(map[string]decoded)}
+	s.read, err = sql.Open("sqlite", dsn(full, "rw", o, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s.write.SetMaxOpenConns(1)
-	s.read, err = sql.Open("sqlite", dsn(full, "rw", o, "_pragma=query_only(1)"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite: %w", err), s.write.Close())
-	}
 	s.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
-	if err := s.prepare(ctx, o.busy); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := s.warm(ctx); err != nil {
+	if err := s.prepare(ctx, dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)"), o.busy); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -123,9 +114,12 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 // prepare makes the first connection and brings the schema up to date. SQLite's own waiting does not cover all of it: two connections
 // that turn a fresh file to WAL would wait for each other, so one of them is told at once that the file is busy
 // (https://www.sqlite.org/c3ref/busy_handler.html), and tries again here.
-func (s *Store) prepare(ctx context.Context, patience time.Duration) error {
+func (s *Store) prepare(ctx context.Context, dsn string, patience time.Duration) error {
 	for until, pause := s.clock.Now().Add(patience), time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := s.migrate(ctx)
+		err := fault(ctx, s.write.open(s.read.Driver(), dsn))
+		if err == nil {
+			err = s.migrate(ctx)
+		}
 		if !busy(err) || s.clock.Now().After(until) {
 			return err
 		}
@@ -157,7 +151,7 @@ func dsn(path, mode string, o options, params ...string) string {
 
 // Close closes the file. The engine must have stopped using it.
 func (s *Store) Close() error {
-	return errors.Join(s.read.Close(), s.write.Close())
+	return errors.Join(s.read.Close(), s.write.close())
 }
 
 // now is the request's time, or the machine's when it has none.
@@ -208,10 +202,3 @@ func toMicros(t time.Time) any {
 }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
-
-func fromNull(us sql.NullInt64) time.Time {
-	if !us.Valid {
-		return time.Time{}
-	}
-	return fromMicros(us.Int64)
-}

@@ -16,7 +16,7 @@ const (
 		WHERE id IN (SELECT (SELECT id FROM runs WHERE task_id = value ORDER BY id DESC LIMIT 1) FROM json_each(?))`
 
 	selectActive = `SELECT task_id, count(*) FROM runs
-		WHERE task_id IN (SELECT value FROM json_each(?)) AND state = 'running' GROUP BY task_id`
+		WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` AND state = 'running' GROUP BY task_id`
 
 	// hasLabels compares each wanted label with the task's.
 	hasLabels = `(SELECT count(*) FROM json_each(?) AS want JOIN json_each(tasks.labels) AS have
@@ -103,16 +103,16 @@ func (s *Store) snapshots(ctx context.Context, query string, args ...any) ([]pun
 		return nil, fault(ctx, err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written
-	rows, err := collect(ctx, tx, scanTask, query, args...)
-	if err != nil || len(rows) == 0 {
+	found, err := collect(ctx, reading{tx}, scanTask, query, args...)
+	if err != nil || len(found) == 0 {
 		return nil, fault(ctx, err)
 	}
-	ids := make([]string, len(rows))
-	for i, row := range rows {
+	ids := make([]string, len(found))
+	for i, row := range found {
 		ids[i] = row.id
 	}
 	list := jsonList(ids)
-	runs, err := collect(ctx, tx, scanRun, selectLastRuns, list)
+	runs, err := collect(ctx, reading{tx}, scanRun, selectLastRuns, list)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
@@ -121,7 +121,7 @@ func (s *Store) snapshots(ctx context.Context, query string, args ...any) ([]pun
 		last[runs[i].TaskID] = &runs[i]
 	}
 	active := make(map[string]int)
-	_, err = collect(ctx, tx, func(r *sql.Rows) (struct{}, error) {
+	_, err = collect(ctx, reading{tx}, func(r rows) (struct{}, error) {
 		var id string
 		var n int
 		err := r.Scan(&id, &n)
@@ -131,8 +131,8 @@ func (s *Store) snapshots(ctx context.Context, query string, args ...any) ([]pun
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
-	out := make([]punctual.Snapshot, len(rows))
-	for i, row := range rows {
+	out := make([]punctual.Snapshot, len(found))
+	for i, row := range found {
 		if err := s.decode(row); err != nil && row.Fault == "" {
 			row.Fault = err.Error()
 		}
@@ -147,7 +147,7 @@ func (s *Store) snapshots(ctx context.Context, query string, args ...any) ([]pun
 
 // Run implements punctual.Store.
 func (s *Store) Run(ctx context.Context, id string) (punctual.Run, error) {
-	runs, err := collect(ctx, s.read, scanRun, selectRun, id)
+	runs, err := collect(ctx, reading{s.read}, scanRun, selectRun, id)
 	if err != nil {
 		return punctual.Run{}, fault(ctx, err)
 	}
@@ -183,7 +183,7 @@ func (s *Store) Runs(ctx context.Context, q punctual.RunQuery) ([]punctual.Run, 
 	if !q.Until.IsZero() {
 		where.add("scheduled_us < ?", ceilMicros(q.Until))
 	}
-	runs, err := collect(ctx, s.read, scanRun, `SELECT `+runColumns+` FROM runs`+where.text()+` ORDER BY id DESC LIMIT ?`, append(where.args, limit)...)
+	runs, err := collect(ctx, reading{s.read}, scanRun, `SELECT `+runColumns+` FROM runs`+where.text()+` ORDER BY id DESC LIMIT ?`, append(where.args, limit)...)
 	return runs, fault(ctx, err)
 }
 
@@ -199,11 +199,7 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 			if removed >= req.Limit {
 				return nil
 			}
-			result, err := tx.ExecContext(ctx, query, bound, req.Limit-removed)
-			if err != nil {
-				return err
-			}
-			n, err := result.RowsAffected()
+			n, err := tx.sweep(query, bound, req.Limit-removed)
 			removed += int(n)
 			return err
 		}

@@ -2,18 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/punctual-go/punctual"
 )
-
-// querier is what reads: a transaction or the pool of readers.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
 
 // jsonList is a list as a parameter for json_each.
 func jsonList[T any](list []T) string {
@@ -25,8 +19,8 @@ func jsonList[T any](list []T) string {
 }
 
 // collect reads all rows of a query.
-func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+func collect[T any](ctx context.Context, q querier, scan func(rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +36,94 @@ func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, err
 	return all, rows.Err()
 }
 
-func scanText(rows *sql.Rows) (s string, err error) { return s, rows.Scan(&s) }
+func scanText(rows rows) (s string, err error) {
+	err = rows.Scan(&s)
+	return s, err
+}
+
+func scanNumber(rows rows) (n int64, err error) {
+	err = rows.Scan(&n)
+	return n, err
+}
+
+func scanTime(rows rows) (t time.Time, err error) {
+	err = rows.Scan((*instant)(&t))
+	return t, err
+}
+
+// What columns hold is read straight into the fields that it is for, by the types below.
+type (
+	instant  time.Time          // microseconds; NULL is the zero time
+	span     time.Duration      // microseconds
+	facts    json.RawMessage    // empty when there are none
+	attempts []punctual.Attempt // JSON
+	state    punctual.State     // by name
+	trigger  punctual.Trigger   // by name
+)
+
+// Scan implements sql.Scanner.
+func (i *instant) Scan(value any) error {
+	*i = instant{}
+	if value == nil {
+		return nil
+	}
+	us, ok := value.(int64)
+	*i = instant(fromMicros(us))
+	return fits(ok, value, "a time")
+}
+
+// Scan implements sql.Scanner.
+func (s *span) Scan(value any) error {
+	us, ok := value.(int64)
+	*s = span(time.Duration(us) * time.Microsecond)
+	return fits(ok, value, "a duration")
+}
+
+// Scan implements sql.Scanner.
+func (f *facts) Scan(value any) error {
+	text, ok := value.(string)
+	if text != "" {
+		*f = facts(text)
+	}
+	return fits(ok, value, "facts")
+}
+
+// Scan implements sql.Scanner.
+func (a *attempts) Scan(value any) error {
+	text, ok := value.(string)
+	if text == "" {
+		return fits(ok, value, "a history")
+	}
+	if err := json.Unmarshal([]byte(text), (*[]punctual.Attempt)(a)); err != nil {
+		return fmt.Errorf("sqlite: a history cannot be read: %w", err)
+	}
+	return nil
+}
+
+// Scan implements sql.Scanner.
+func (s *state) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fits(ok, value, "a state")
+	}
+	return (*punctual.State)(s).UnmarshalText([]byte(text))
+}
+
+// Scan implements sql.Scanner.
+func (t *trigger) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fits(ok, value, "a trigger")
+	}
+	return (*punctual.Trigger)(t).UnmarshalText([]byte(text))
+}
+
+func fits(ok bool, value any, what string) error {
+	if !ok {
+		return fmt.Errorf("sqlite: %v is not %s", value, what)
+	}
+	return nil
+}
 
 const taskColumns = `tasks.id, format, definition, tasks.revision, paused, anchor_us, next_us, last_us, delay_us,
 	skip_run, skip_reason, skip_by, skip_count, fault, tasks.created_us, updated_us`
@@ -52,21 +133,23 @@ type taskRow struct {
 	punctual.Record
 	id         string
 	format     int
+	busy       bool // whether it may have live runs; read by Claim alone
 	definition string
 }
 
-func scanTask(rows *sql.Rows) (*taskRow, error) {
-	var t taskRow
-	var anchor, next, last sql.NullInt64
-	var delay, created, updated, revision int64
+// places are where the columns of a task go.
+func (t *taskRow) places() []any {
 	s := &t.Status
-	err := rows.Scan(&t.id, &t.format, &t.definition, &revision, &s.Paused, &anchor, &next, &last, &delay,
-		&s.Skipping.RunID, &s.Skipping.Reason, &s.Skipping.BlockedBy, &s.Skipping.Count, &t.Fault, &created, &updated)
-	s.Anchor, s.NextRunAt, s.LastOccurrence = fromNull(anchor), fromNull(next), fromNull(last)
-	s.Delay = time.Duration(delay) * time.Microsecond
-	t.CreatedAt, t.UpdatedAt = fromMicros(created), fromMicros(updated)
-	t.Task.Revision = revision
-	return &t, err
+	return []any{
+		&t.id, &t.format, &t.definition, &t.Task.Revision, &s.Paused, (*instant)(&s.Anchor), (*instant)(&s.NextRunAt), (*instant)(&s.LastOccurrence),
+		(*span)(&s.Delay), &s.Skipping.RunID, &s.Skipping.Reason, &s.Skipping.BlockedBy, &s.Skipping.Count, &t.Fault, (*instant)(&t.CreatedAt),
+		(*instant)(&t.UpdatedAt),
+	}
+}
+
+func scanTask(rows rows) (*taskRow, error) {
+	var t taskRow
+	return &t, rows.Scan(t.places()...)
 }
 
 // maxCache bounds the decoded definitions that are kept.
@@ -110,32 +193,14 @@ func (s *Store) decode(t *taskRow) error {
 const runColumns = `id, task_id, task_name, kind, trigger_, scheduled_us, until_us, count, attempt, state, due_us, started_us, finished_us,
 	output, facts, error, stack, reason, blocked_by, instance, session, revision, at_most_once, cancel, created_us, history, key, key_wait`
 
-func scanRun(rows *sql.Rows) (punctual.Run, error) {
+func scanRun(rows rows) (punctual.Run, error) {
 	var r punctual.Run
-	var trigger, state, facts, history string
-	var scheduled, created int64
-	var until, due, started, finished sql.NullInt64
-	err := rows.Scan(&r.ID, &r.TaskID, &r.TaskName, &r.Kind, &trigger, &scheduled, &until, &r.Count, &r.Attempt, &state, &due, &started, &finished,
-		&r.Result.Output, &facts, &r.Error, &r.Stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce,
-		&r.CancelRequested, &created, &history, &r.ConcurrencyKey, &r.WaitsForKey)
+	err := rows.Scan(&r.ID, &r.TaskID, &r.TaskName, &r.Kind, (*trigger)(&r.Trigger), (*instant)(&r.ScheduledAt), (*instant)(&r.Until), &r.Count, &r.Attempt,
+		(*state)(&r.State), (*instant)(&r.DueAt), (*instant)(&r.StartedAt), (*instant)(&r.FinishedAt), &r.Result.Output, (*facts)(&r.Result.Facts), &r.Error,
+		&r.Stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce, &r.CancelRequested, (*instant)(&r.CreatedAt),
+		(*attempts)(&r.History), &r.ConcurrencyKey, &r.WaitsForKey)
 	if err != nil {
-		return r, err
-	}
-	if err := r.Trigger.UnmarshalText([]byte(trigger)); err != nil {
-		return r, err
-	}
-	if err := r.State.UnmarshalText([]byte(state)); err != nil {
-		return r, err
-	}
-	r.ScheduledAt, r.CreatedAt = fromMicros(scheduled), fromMicros(created)
-	r.Until, r.DueAt, r.StartedAt, r.FinishedAt = fromNull(until), fromNull(due), fromNull(started), fromNull(finished)
-	if facts != "" {
-		r.Result.Facts = json.RawMessage(facts)
-	}
-	if history != "" {
-		if err := json.Unmarshal([]byte(history), &r.History); err != nil {
-			return r, fmt.Errorf("sqlite: history of run %s cannot be read: %w", r.ID, err)
-		}
+		return r, fmt.Errorf("run %s: %w", r.ID, err)
 	}
 	return r, nil
 }
@@ -144,9 +209,32 @@ func scanRun(rows *sql.Rows) (punctual.Run, error) {
 // (https://www.sqlite.org/partialindex.html, 3).
 const live = ` AND state IN ('pending', 'running')`
 
-const insertRun = `INSERT INTO runs (` + runColumns + `, priority)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-	ON CONFLICT DO NOTHING`
+// insertRun adds a run, unless its occurrence is taken. startRun does so for one that begins now and never waited: what it does not name is as
+// the schema has it by default.
+const (
+	insertRun = `INSERT INTO runs (` + runColumns + `, priority)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`
+	startRun = `INSERT INTO runs (id, task_id, task_name, kind, trigger_, scheduled_us, attempt, state, started_us, instance, session, revision, at_most_once,
+			created_us, key, priority)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`
+)
+
+// insert adds a run with the priority of its task, and returns 0 when its occurrence is taken.
+func insert(tx *txn, r *punctual.Run, priority int) (int64, error) {
+	if r.State == punctual.StateRunning && begins(r) {
+		return tx.exec(startRun, r.ID, r.TaskID, r.TaskName, r.Kind, r.Trigger.String(), r.ScheduledAt.UnixMicro(), r.Attempt, toMicros(r.StartedAt),
+			r.Instance, r.Session, r.Revision, r.AtMostOnce, r.CreatedAt.UnixMicro(), r.ConcurrencyKey, priority)
+	}
+	return tx.exec(insertRun, runValues(r, priority)...)
+}
+
+// begins reports whether a running run has nothing in the columns that startRun leaves out.
+func begins(r *punctual.Run) bool {
+	return r.Count <= 1 && r.Until.IsZero() && r.DueAt.IsZero() && r.FinishedAt.IsZero() && r.Result.Output == "" && len(r.Result.Facts) == 0 &&
+		r.Error == "" && r.Stack == "" && r.Reason == "" && r.BlockedBy == "" && !r.CancelRequested && !r.WaitsForKey && len(r.History) == 0
+}
 
 func runValues(r *punctual.Run, priority int) []any {
 	return []any{

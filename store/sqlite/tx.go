@@ -26,10 +26,8 @@ type hostTx struct {
 
 // Edit implements punctual.Editor.
 func (h *hostTx) Edit(ctx context.Context, req punctual.EditRequest) (punctual.EditReply, error) {
-	tx := &txn{h.tx, ctx, nil, make(map[string]*sql.Stmt)} // the store's statements belong to its own connection
-	reply, _, err := h.store.edit(tx, req)                 // the host's connection is another one, which Watch notices
-	for _, stmt := range tx.made {
-		_ = stmt.Close() // it ends with the transaction otherwise, which may be long
-	}
+	with := &hostStatements{h.tx, make(map[string]*sql.Stmt)}
+	defer with.close()
+	reply, _, err := h.store.edit(newTxn(ctx, with), req) // the host's connection is another one, which Watch notices
 	return reply, fault(ctx, err)
 }

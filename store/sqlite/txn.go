@@ -3,92 +3,134 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
-	"fmt"
 )
 
-// hot lists the statements that are parsed once for the life of the store and not once for each transaction.
-var hot = []string{
-	sources[0].lanes, sources[0].all, sources[0].due, sources[1].lanes, sources[1].all, sources[1].due, selectTasks, selectPendingDue, selectLive, selectKeys, selectSession,
-	selectTask, selectPending, selectRun, selectRuns, selectThere, selectWaiting, selectDelayed, selectOrders,
-	insertRun, updateRun, finishRun, updateStatus, upsertTask, moveRuns, releaseWaiting, passOnKey, countDelay, renewSession, countNews,
+// rows are the rows that a query has found.
+type rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
+
+// querier is what reads.
+type querier interface {
+	query(ctx context.Context, text string, args ...any) (rows, error)
+}
+
+// statements is what a transaction runs its statements with: the connection that writes, or a transaction of the host.
+type statements interface {
+	querier
+	// exec runs a statement and returns how many rows it changed.
+	exec(ctx context.Context, text string, args ...any) (int64, error)
 }
 
 // txn is a write transaction.
 type txn struct {
-	*sql.Tx
+	statements
 	ctx  context.Context
-	hot  map[string]*sql.Stmt // of the store
-	made map[string]*sql.Stmt // of this transaction
+	calm context.Context // ctx without its end
+}
+
+func newTxn(ctx context.Context, with statements) *txn {
+	return &txn{with, ctx, context.WithoutCancel(ctx)}
 }
 
 // tx runs one write transaction. Conflicts with other processes are waited for by SQLite (busy timeout); what remains is reported as
 // unavailable.
 func (s *Store) tx(ctx context.Context, work func(*txn) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fault(ctx, err)
-	}
-	t := &txn{tx, ctx, s.hot, make(map[string]*sql.Stmt)}
-	if err := work(t); err != nil {
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
-			err = errors.Join(err, back)
-		}
-		return fault(ctx, err)
-	}
-	return fault(ctx, tx.Commit())
-}
-
-// warm parses the hot statements.
-func (s *Store) warm(ctx context.Context) error {
-	made := make(map[string]*sql.Stmt, len(hot))
-	for _, query := range hot {
-		stmt, err := s.write.PrepareContext(ctx, query)
+	return fault(ctx, s.write.with(ctx, func() error {
+		tx, err := s.write.driver.BeginTx(ctx, driver.TxOptions{})
 		if err != nil {
-			return fault(ctx, fmt.Errorf("sqlite: %w", err))
+			return err
 		}
-		made[query] = stmt
-	}
-	s.hot = made
-	return nil
+		if err = work(newTxn(ctx, s.write)); err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	}))
 }
 
-// statement returns a statement that is parsed at most once within the transaction, and closed with it.
-func (t *txn) statement(query string) (*sql.Stmt, error) {
-	if stmt := t.made[query]; stmt != nil {
+// exec runs a statement about a few rows. It is over before anything could interrupt it, and to be ready for that costs more than most of them.
+func (t *txn) exec(text string, args ...any) (int64, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return t.statements.exec(t.calm, text, args...)
+}
+
+// sweep runs a statement about any number of rows, which ends early with the context.
+func (t *txn) sweep(text string, args ...any) (int64, error) {
+	return t.statements.exec(t.ctx, text, args...)
+}
+
+// hostStatements are run within a transaction of the host and parsed once in it.
+type hostStatements struct {
+	tx   *sql.Tx
+	made map[string]*sql.Stmt // by text
+}
+
+func (h *hostStatements) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	if stmt := h.made[text]; stmt != nil {
 		return stmt, nil
 	}
-	var stmt *sql.Stmt
-	if ready := t.hot[query]; ready != nil {
-		stmt = t.StmtContext(t.ctx, ready)
-	} else {
-		var err error
-		if stmt, err = t.PrepareContext(t.ctx, query); err != nil {
-			return nil, err
-		}
+	stmt, err := h.tx.PrepareContext(ctx, text)
+	if err == nil {
+		h.made[text] = stmt
 	}
-	t.made[query] = stmt
-	return stmt, nil
+	return stmt, err
 }
 
-// exec runs a statement and returns how many rows it changed.
-func (t *txn) exec(query string, args ...any) (int64, error) {
-	stmt, err := t.statement(query)
+// exec implements statements.
+func (h *hostStatements) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	stmt, err := h.statement(ctx, text)
 	if err != nil {
 		return 0, err
 	}
-	result, err := stmt.ExecContext(t.ctx, args...)
+	result, err := stmt.ExecContext(ctx, args...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-// QueryContext implements querier.
-func (t *txn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := t.statement(query)
+// query implements statements.
+func (h *hostStatements) query(ctx context.Context, text string, args ...any) (rows, error) {
+	stmt, err := h.statement(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	return stmt.QueryContext(ctx, args...)
+	return found(stmt.QueryContext(ctx, args...))
+}
+
+// close ends the statements, which would last as long as the transaction.
+func (h *hostStatements) close() {
+	for _, stmt := range h.made {
+		_ = stmt.Close()
+	}
+}
+
+// reading is what reads through database/sql: a pool or a transaction of it.
+type reading struct {
+	from interface {
+		QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	}
+}
+
+// query implements querier.
+func (r reading) query(ctx context.Context, text string, args ...any) (rows, error) {
+	return found(r.from.QueryContext(ctx, text, args...))
+}
+
+// found keeps rows that are not there from becoming an interface that is.
+func found(r *sql.Rows, err error) (rows, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

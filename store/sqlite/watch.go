@@ -68,7 +68,14 @@ func (s *Store) Watch(ctx context.Context, notify func()) error {
 func (s *Store) look(ctx context.Context, last seen) (seen, error) {
 	now := last
 	now.edits = s.watchers.edits.Load()
-	if err := s.write.QueryRowContext(ctx, dataVersion).Scan(&now.version); err != nil || now.version == last.version {
+	err := s.write.with(ctx, func() error {
+		found, err := collect(ctx, s.write, scanNumber, dataVersion)
+		if err == nil {
+			now.version = found[0]
+		}
+		return err
+	})
+	if err != nil || now.version == last.version {
 		return now, err
 	}
 	return now, s.read.QueryRowContext(ctx, selectNews).Scan(&now.news)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -75,7 +76,10 @@ func TestAProcessHearsOfEditsOfOthersAndOfNothingElse(t *testing.T) {
 		edit(theirs, punctual.Change{Status: &punctual.Status{}})
 		assert.Zero(t, hints(), "what makes nothing due")
 
-		tx, err := theirs.write.Begin()
+		host, err := sql.Open("sqlite", path+"?_txlock=immediate")
+		require.NoError(t, err)
+		defer host.Close()
+		tx, err := host.Begin()
 		require.NoError(t, err)
 		edit(ours.Tx(tx), punctual.Change{})
 		assert.Zero(t, hints(), "a transaction of the host before its commit")

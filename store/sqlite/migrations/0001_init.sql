@@ -24,6 +24,7 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE INDEX tasks_due ON tasks (kind, priority, next_us, id) WHERE next_us IS NOT NULL AND fault = '';
+CREATE INDEX tasks_delayed ON tasks (id) WHERE delay_us > 0;
 
 CREATE TABLE runs (
     id            TEXT    NOT NULL PRIMARY KEY,
@@ -33,36 +34,35 @@ CREATE TABLE runs (
     trigger_      TEXT    NOT NULL,
     scheduled_us  INTEGER NOT NULL,
     until_us      INTEGER,
-    count         INTEGER NOT NULL,
+    count         INTEGER NOT NULL DEFAULT 1,
     attempt       INTEGER NOT NULL,
     state         TEXT    NOT NULL,
     due_us        INTEGER,                     -- of pending runs; NULL while they wait for the gate or their key
     key           TEXT    NOT NULL,            -- the concurrency key
-    key_wait      INTEGER NOT NULL,            -- a pending run waits for its key
+    key_wait      INTEGER NOT NULL DEFAULT 0,  -- a pending run waits for its key
     priority      INTEGER NOT NULL,            -- the task's
     started_us    INTEGER,
     finished_us   INTEGER,
-    output        TEXT    NOT NULL,
-    facts         TEXT    NOT NULL,
-    error         TEXT    NOT NULL,
-    stack         TEXT    NOT NULL,
-    reason        TEXT    NOT NULL,
-    blocked_by    TEXT    NOT NULL,
+    output        TEXT    NOT NULL DEFAULT '',
+    facts         TEXT    NOT NULL DEFAULT '',
+    error         TEXT    NOT NULL DEFAULT '',
+    stack         TEXT    NOT NULL DEFAULT '',
+    reason        TEXT    NOT NULL DEFAULT '',
+    blocked_by    TEXT    NOT NULL DEFAULT '',
     instance      TEXT    NOT NULL,
     session       TEXT    NOT NULL,
     revision      INTEGER NOT NULL,
     at_most_once  INTEGER NOT NULL,
-    cancel        INTEGER NOT NULL,            -- somebody ordered the running attempt to be cancelled
+    cancel        INTEGER NOT NULL DEFAULT 0,  -- somebody ordered the running attempt to be cancelled
     created_us    INTEGER NOT NULL,
-    history       TEXT    NOT NULL             -- earlier attempts, JSON array
+    history       TEXT    NOT NULL DEFAULT ''  -- earlier attempts, JSON array
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us) WHERE trigger_ IN ('schedule', 'catch-up');
-CREATE UNIQUE INDEX runs_backfill   ON runs (task_id, scheduled_us) WHERE trigger_ = 'backfill';
+-- An occurrence is recorded once: by its schedule (or as catch-up), and once more by a backfill.
+CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us, trigger_ = 'backfill') WHERE trigger_ IN ('schedule', 'catch-up', 'backfill');
 CREATE INDEX runs_due     ON runs (kind, priority, due_us, id) WHERE state = 'pending' AND due_us IS NOT NULL;
-CREATE INDEX runs_live    ON runs (task_id, state, id) WHERE state IN ('pending', 'running');
+CREATE INDEX runs_live    ON runs (state, task_id, id, session) WHERE state IN ('pending', 'running');
 CREATE INDEX runs_key     ON runs (key, state, id) WHERE key <> '' AND state IN ('pending', 'running');
-CREATE INDEX runs_session ON runs (session, id)    WHERE state = 'running';
 CREATE INDEX runs_task    ON runs (task_id, id);
 CREATE INDEX runs_ended   ON runs (finished_us, id) WHERE state NOT IN ('pending', 'running');
 
