@@ -31,7 +31,7 @@ const (
 // Scheduler is one instance of the engine over a Store; many may share one durable Store. Make it with New. All methods are safe for
 // concurrent use, and all may be called from inside a run.
 //
-// One goroutine, the loop, claims what is due and hands each run to a goroutine of its own, then sleeps until the next due time.
+// One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time.
 // Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
 // takes over from dead instances and trims the ledger (housekeeping.go).
 type Scheduler struct {
@@ -63,6 +63,7 @@ type Scheduler struct {
 	watch    context.Context         // ends when draining begins
 	endWatch context.CancelFunc      // of watch
 	flights  flights                 // attempts that this instance has started and not yet stored
+	crew     crew                    // those of them that wait for a goroutine, and who is on the way to them
 	busy     int                     // attempts that are in host code or about to be
 	ops      map[uint64]struct{}     // store calls under way that may start runs
 	opSeq    uint64

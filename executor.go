@@ -10,7 +10,8 @@ import (
 
 // Executor does the work of one attempt.
 //
-// Execute is called in a goroutine of its own and may be called many times at once. Its context carries the values of the
+// Execute is called in a goroutine that does nothing else until it returns, and may be called many times at once. A later run may get the
+// same goroutine, so what was done to it has to be undone, as with runtime.LockOSThread. The context carries the values of the
 // Start context and the run (RunFromContext); it is cancelled when the attempt exceeds Task.Timeout, is cancelled, loses its
 // lease or the Scheduler stops for good, and context.Cause then tells which. The attempt counts as in flight until Execute
 // returns, whatever the context says.

@@ -11,7 +11,7 @@ import (
 // finishBatch bounds how many outcomes one store call records.
 const finishBatch = 500
 
-// outcomes are what became of attempts. Both slices have the same length.
+// outcomes are what became of attempts, at most finishBatch of them. Both slices have the same length.
 type outcomes struct {
 	flights []*flight
 	items   []Finish
@@ -20,30 +20,27 @@ type outcomes struct {
 // of returns the outcomes with the numbers from a to b.
 func (o outcomes) of(a, b int) outcomes { return outcomes{o.flights[a:b], o.items[a:b]} }
 
-// emptied returns the room of the outcomes for others, unless it is much more than mostly needed.
-func (o outcomes) emptied() outcomes {
-	if cap(o.items) > 4*finishBatch {
-		return outcomes{}
-	}
-	clear(o.flights)
-	clear(o.items)
-	return o.of(0, 0)
-}
+func (o outcomes) full() bool { return len(o.items) == finishBatch }
 
 // finisher collects outcomes and stores them in batches: while one call is under way, what ends meanwhile makes up the next. So a
 // lone outcome is stored at once, and a thousand at a time cost a few transactions. No timer is involved.
 type finisher struct {
 	wake chan struct{} // capacity 1: the queue is not empty any more
 
-	mu    sync.Mutex // guards queue
-	queue outcomes
+	mu    sync.Mutex // guards all below
+	queue []outcomes // oldest first; all but the last are full
+	spare []outcomes // empty, for the end of the queue; two are enough for who keeps up: one that is being stored and one that grows
 }
 
 func (q *finisher) add(f *flight, finish *Finish) {
 	q.mu.Lock()
-	q.queue.flights = append(q.queue.flights, f)
-	q.queue.items = append(q.queue.items, *finish)
-	first := len(q.queue.items) == 1
+	first := len(q.queue) == 0
+	if first || q.queue[len(q.queue)-1].full() {
+		q.queue = append(q.queue, q.empty(first))
+	}
+	last := &q.queue[len(q.queue)-1]
+	last.flights = append(last.flights, f)
+	last.items = append(last.items, *finish)
 	q.mu.Unlock()
 	if first {
 		select {
@@ -53,12 +50,33 @@ func (q *finisher) add(f *flight, finish *Finish) {
 	}
 }
 
-// take returns the queue and puts an empty one in its place.
-func (q *finisher) take(empty outcomes) outcomes {
+// empty returns room for outcomes: no more than is needed, unless there is much to do.
+func (q *finisher) empty(first bool) outcomes {
+	switch last := len(q.spare) - 1; {
+	case last >= 0:
+		o := q.spare[last]
+		q.spare = q.spare[:last]
+		return o
+	case first:
+		return outcomes{}
+	}
+	return outcomes{make([]*flight, 0, finishBatch), make([]Finish, 0, finishBatch)}
+}
+
+// take returns the oldest outcomes of the queue, none when it is empty, and keeps the room of others that are settled.
+func (q *finisher) take(settled outcomes) outcomes {
+	clear(settled.flights)
+	clear(settled.items)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	taken := q.queue
-	q.queue = empty
+	if settled.items != nil && len(q.spare) < 2 {
+		q.spare = append(q.spare, settled.of(0, 0))
+	}
+	if len(q.queue) == 0 {
+		return outcomes{}
+	}
+	taken := q.queue[0]
+	q.queue = slices.Delete(q.queue, 0, 1)
 	return taken
 }
 
@@ -66,11 +84,11 @@ func (q *finisher) take(empty outcomes) outcomes {
 // unless nobody waits for it any more.
 func (s *Scheduler) runFinisher() {
 	backoff := newBackoff()
-	var taken outcomes // from the queue
-	done := 0          // how many of them are settled
+	var taken outcomes
+	done := 0 // how many of them are settled
 	for {
 		if done == len(taken.items) {
-			taken, done = s.finisher.take(taken.emptied()), 0
+			taken, done = s.finisher.take(taken), 0
 		}
 		if len(taken.items) == 0 {
 			select {
@@ -81,7 +99,7 @@ func (s *Scheduler) runFinisher() {
 			}
 		}
 		lastTry := s.isAbandoned()
-		batch := taken.of(done, min(done+finishBatch, len(taken.items)))
+		batch := taken.of(done, len(taken.items))
 		settled, err := s.storeBatch(batch)
 		done += settled
 		switch {
@@ -133,7 +151,6 @@ func (s *Scheduler) storeBatch(batch outcomes) (settled int, err error) {
 // settle forgets flights whose outcome is stored or given up.
 func (s *Scheduler) settle(batch []*flight) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, f := range batch {
 		s.flights.remove(f)
 		if s.session.settled != nil {
@@ -141,6 +158,10 @@ func (s *Scheduler) settle(batch []*flight) {
 		}
 	}
 	s.notifyLocked()
+	s.mu.Unlock()
+	for _, f := range batch {
+		f.release()
+	}
 }
 
 // report logs and emits what became of an outcome.
@@ -161,7 +182,7 @@ func (s *Scheduler) report(flight *flight, f *Finish, verdict Verdict) {
 	case f.State != StateSucceeded:
 		level = slog.LevelWarn
 	}
-	logged := s.logger.Enabled(flight, level)
+	logged := s.logger.Enabled(flight.ctx, level)
 	if !logged && s.observer == nil {
 		return
 	}
@@ -183,7 +204,7 @@ func (s *Scheduler) report(flight *flight, f *Finish, verdict Verdict) {
 		attrs = append(attrs, slog.Duration("duration", f.FinishedAt.Sub(f.StartedAt)))
 	}
 	if logged {
-		s.log(flight, level, msg, attrs...)
+		s.log(flight.ctx, level, msg, attrs...)
 	}
 	if event == EventSkipped {
 		s.emitRange(event, &run, 1)
@@ -195,7 +216,7 @@ func (s *Scheduler) report(flight *flight, f *Finish, verdict Verdict) {
 // drop gives up outcomes that the store did not take before the Scheduler was told not to wait for it.
 func (s *Scheduler) drop(batch outcomes, err error) {
 	for i, f := range batch.flights {
-		s.log(f, slog.LevelError, "result lost: the store did not take it before the shutdown deadline",
+		s.log(f.ctx, slog.LevelError, "result lost: the store did not take it before the shutdown deadline",
 			append(runAttrs(&f.run), slog.String("state", batch.items[i].State.String()), errorAttr(err))...)
 	}
 	s.mu.Lock()

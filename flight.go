@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -15,10 +16,10 @@ var errStoreTimeout = fmt.Errorf("%w: the call took too long", ErrUnavailable)
 // errGoexit fails an attempt whose goroutine was ended by runtime.Goexit, as a failing assertion of a test does.
 var errGoexit = errors.New("punctual: executor ended its goroutine without returning")
 
-// flight is one attempt that this instance has started and whose outcome is not stored yet. It is the context of its host code.
+// flight is one attempt that this instance has started and whose outcome is not stored yet. It is used again after that, so whoever keeps
+// something of it keeps its context.
 type flight struct {
-	context.Context
-	cancel  context.CancelCauseFunc
+	ctx     *runContext // of its host code
 	owner   *Scheduler
 	run     Run
 	retry   Retry
@@ -26,18 +27,18 @@ type flight struct {
 
 	landed       bool    // host code has returned; guarded by Scheduler.mu like all below
 	before, next *flight // its neighbours in Scheduler.flights
+	behind       *flight // the one behind it in Scheduler.crew
 }
 
-// Value answers for RunFromContext, and else as the Start context does.
-func (f *flight) Value(key any) any {
-	if key == (runKey{}) {
-		return f
-	}
-	return f.Context.Value(key)
-}
+// hangar are flights that nobody needs any more: one is large, and there may be a hundred thousand a second.
+var hangar = sync.Pool{New: func() any { return new(flight) }}
 
-// String is what the context prints as.
-func (f *flight) String() string { return "punctual: run " + f.run.ID }
+// release makes the flight another's. Its outcome is stored or given up, and it is in no list any more.
+func (f *flight) release() {
+	f.ctx.leave()
+	*f = flight{}
+	hangar.Put(f)
+}
 
 // flights are the attempts in flight, linked so that they come and go without a map's growth.
 type flights struct {
@@ -98,23 +99,11 @@ func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
 
 // newFlight prepares the attempt of a run that the store has on record as running.
 func (s *Scheduler) newFlight(op *op, run *Run, c conduct) *flight {
-	f := &flight{owner: s, run: *run, retry: c.retry, timeout: c.timeout}
+	f := hangar.Get().(*flight)
+	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
 	f.run.Trace = c.trace
-	f.Context, f.cancel = context.WithCancelCause(op.base)
+	f.ctx = &runContext{base: op.base, flight: f}
 	return f
-}
-
-// dispatch hands each flight to a goroutine of its own. This is the one place that says go for host code.
-func (s *Scheduler) dispatch(flights ...*flight) {
-	s.mu.Lock()
-	for _, f := range flights {
-		s.flights.add(f)
-	}
-	s.busy += len(flights)
-	s.mu.Unlock()
-	for _, f := range flights {
-		go f.fly()
-	}
 }
 
 // fly works on one attempt from its start to the hand-over of its outcome. The hand-over is deferred because host code may end the
@@ -135,10 +124,10 @@ func (f *flight) fly() {
 func (s *Scheduler) land(f *flight, began bool, o outcome) {
 	// Stored times are the store's, whatever this instance's clock says and wherever it has jumped meanwhile.
 	finished := s.clock.Now()
-	if began && f.Err() != nil {
-		o.cause = context.Cause(f)
+	if began && f.ctx.Err() != nil {
+		o.cause = context.Cause(f.ctx)
 	}
-	f.cancel(context.Canceled)
+	f.ctx.end()
 	told := s.freeSlot(f)
 	o.finished = told.at(finished)
 	if began {
@@ -178,7 +167,7 @@ func (s *Scheduler) freeSlot(f *flight) storeClock {
 func (s *Scheduler) mayBegin(f *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked() && f.Err() == nil
+	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked() && f.ctx.Err() == nil
 }
 
 // execute runs host code for one attempt, so that a panic or the end of its goroutine harms this attempt only.
@@ -187,12 +176,13 @@ func (s *Scheduler) execute(f *flight, o *outcome) {
 	if f.run.Trigger == TriggerRegister {
 		level, msg = slog.LevelInfo, "[IMMEDIATE] executing interval task"
 	}
-	if s.logger.Enabled(f, level) {
-		s.log(f, level, msg, runAttrs(&f.run)...)
+	if s.logger.Enabled(f.ctx, level) {
+		s.log(f.ctx, level, msg, runAttrs(&f.run)...)
 	}
 	s.emit(EventStarted, f.run.TaskID, &f.run, nil)
 	if f.timeout > 0 {
-		timer := s.clock.AfterFunc(f.timeout, func() { f.cancel(ErrTimeout) })
+		ctx := f.ctx
+		timer := s.clock.AfterFunc(f.timeout, func() { ctx.cancel(ErrTimeout) })
 		defer timer.Stop()
 	}
 	o.started = s.clock.Now()
@@ -203,7 +193,7 @@ func (s *Scheduler) execute(f *flight, o *outcome) {
 			o.stack = clip(string(debug.Stack()), maxStack)
 		}
 	}()
-	o.result, o.err = s.executor.Execute(f, f.run)
+	o.result, o.err = s.executor.Execute(f.ctx, f.run)
 }
 
 // carryOut cancels attempts that this instance works on and that it ordered to be cancelled itself.
@@ -230,14 +220,14 @@ func (s *Scheduler) cancelFlightsOf(taskID string, cause error) {
 // cancelFlights cancels the attempts that match.
 func (s *Scheduler) cancelFlights(cause error, match func(*flight) bool) {
 	s.mu.Lock()
-	var hit []*flight
+	var hit []*runContext
 	for f := range s.flights.all() {
 		if match(f) {
-			hit = append(hit, f)
+			hit = append(hit, f.ctx)
 		}
 	}
 	s.mu.Unlock()
-	for _, f := range hit {
-		f.cancel(cause)
+	for _, ctx := range hit {
+		ctx.cancel(cause)
 	}
 }

@@ -66,13 +66,13 @@ func (s *Scheduler) Start(ctx context.Context) error {
 // derived from the run's.
 func (s *Scheduler) Shutdown(ctx context.Context) error {
 	s.drain()
-	own, inside := ctx.Value(runKey{}).(*flight)
-	outside := !inside || own.owner != s
+	own, _ := ctx.Value(runKey{}).(*runContext)
+	outside := own == nil || own.of(s) == nil
 	err := s.await(ctx, func() bool {
 		if outside {
 			return s.phase == phaseClosed
 		}
-		return s.phase == phaseClosed || s.flights.has(own) && s.flights.count == 1
+		return s.phase == phaseClosed || s.flights.count == 1 && own.of(s) == s.flights.first
 	})
 	if err == nil && outside {
 		select {

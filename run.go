@@ -186,14 +186,15 @@ const (
 // that works on it must not do so for ever.
 const MaxLost = 10
 
-// runKey is the key of a run's flight in the context of its executor.
+// runKey is the key of a run's runContext in the context of its executor.
 type runKey struct{}
 
 // RunFromContext returns the run that the current goroutine's context belongs to. Executors get such a context, so code deep
-// inside can use the run's id, for example as idempotency key. The answer is false outside a run.
+// inside can use the run's id, for example as idempotency key. The answer is false outside a run
+// and once its outcome is stored.
 func RunFromContext(ctx context.Context) (Run, bool) {
-	if f, ok := ctx.Value(runKey{}).(*flight); ok {
-		return f.run, true
+	if c, ok := ctx.Value(runKey{}).(*runContext); ok {
+		return c.run()
 	}
 	return Run{}, false
 }

@@ -51,7 +51,10 @@ func (s *Store) sessionNamed(id string) *session {
 
 // own gives a running run to the session that it names.
 func (s *Store) own(r *row) {
-	ses := s.sessionOf(r.session())
+	ses := r.owner
+	if !ses.open() {
+		ses = s.sessionOf(r.session())
+	}
 	r.owner, r.place = ses, int32(len(ses.runs))
 	ses.runs = append(ses.runs, r)
 	if r.cancelRequested() {

@@ -29,12 +29,16 @@ func newLedger() *ledger {
 	return &ledger{occurrences: occurrences{top: [2]int64{math.MinInt64, math.MinInt64}}}
 }
 
-// share returns the traits, as those of the row before if they are the same.
-func (l *ledger) share(t traits) *traits {
-	if l.traits == nil || *l.traits != t {
+// share returns the traits: those of the ledger's row before or of the store's row before if they are the same.
+func (s *Store) share(l *ledger, t traits) *traits {
+	switch {
+	case l.traits != nil && *l.traits == t:
+		return l.traits
+	case s.traits == nil || *s.traits != t:
 		other := t // only what is kept goes to the heap
-		l.traits = &other
+		s.traits = &other
 	}
+	l.traits = s.traits
 	return l.traits
 }
 

@@ -33,8 +33,9 @@ type row struct {
 	waitsForKey bool
 }
 
-// traits are what a run has from its task; all runs of one definition have the same.
+// traits are what a run has from its task; all runs of one definition have the same, and so have those of many tasks.
 type traits struct {
+	named      bool // by its own name and not by the task's id, as most
 	name       string
 	kind       string
 	key        string
@@ -104,7 +105,7 @@ func (r *row) dueAt() int64 {
 // fill writes the run as it goes out: it shares nothing that can be changed, and has neither payload nor labels.
 func (r *row) fill(run *punctual.Run) {
 	*run = punctual.Run{
-		ID: r.id, TaskID: r.task.id, TaskName: r.traits.name, Kind: r.traits.kind, Trigger: r.trigger, ScheduledAt: instant(r.scheduled),
+		ID: r.id, TaskID: r.task.id, TaskName: r.taskName(), Kind: r.traits.kind, Trigger: r.trigger, ScheduledAt: instant(r.scheduled),
 		Count: 1, Attempt: int(r.attempt), State: r.state, DueAt: instant(r.due), ConcurrencyKey: r.traits.key, WaitsForKey: r.waitsForKey,
 		StartedAt: instant(r.started), FinishedAt: instant(r.finished), Session: r.session(), Revision: r.traits.revision,
 		AtMostOnce: r.traits.atMostOnce, CreatedAt: instant(r.created),
@@ -130,19 +131,34 @@ func (r *row) copy() (run punctual.Run) {
 func (s *Store) newRow(t *task, run *punctual.Run) *row {
 	r := &row{
 		id: run.ID, task: t, scheduled: run.ScheduledAt.UnixMicro(), created: run.CreatedAt.UnixMicro(), trigger: run.Trigger,
-		traits: t.ledger.share(traits{
-			name: run.TaskName, kind: run.Kind, key: run.ConcurrencyKey, revision: run.Revision, atMostOnce: run.AtMostOnce,
-		}),
+		traits: s.share(t.ledger, traitsOf(t, run)),
 	}
-	r.setSeldom(extra{
-		result: punctual.Result{Output: run.Result.Output, Facts: slices.Clone(run.Result.Facts)}, stack: run.Stack,
-		cancelRequested: run.CancelRequested,
-	})
+	if run.Result.Output != "" || run.Result.Facts != nil || run.Stack != "" || run.CancelRequested {
+		r.setSeldom(extra{
+			result: punctual.Result{Output: run.Result.Output, Facts: slices.Clone(run.Result.Facts)}, stack: run.Stack,
+			cancelRequested: run.CancelRequested,
+		})
+	}
 	for _, a := range run.History {
 		r.note(a)
 	}
 	s.overwrite(r, run)
 	return r
+}
+
+func traitsOf(t *task, run *punctual.Run) traits {
+	all := traits{kind: run.Kind, key: run.ConcurrencyKey, revision: run.Revision, atMostOnce: run.AtMostOnce}
+	if run.TaskName != t.id {
+		all.named, all.name = true, run.TaskName
+	}
+	return all
+}
+
+func (r *row) taskName() string {
+	if r.traits.named {
+		return r.traits.name
+	}
+	return r.task.id
 }
 
 // overwrite writes the fields that an update may change.
@@ -154,7 +170,7 @@ func (s *Store) overwrite(r *row, run *punctual.Run) {
 	if r.traits.key != run.ConcurrencyKey {
 		other := *r.traits
 		other.key = run.ConcurrencyKey
-		r.traits = r.task.ledger.share(other)
+		r.traits = s.share(r.task.ledger, other)
 	}
 	if r.extra == nil && run.Until.IsZero() && run.Count == 1 && run.Error == "" && run.Reason == "" && run.BlockedBy == "" {
 		return

@@ -50,6 +50,7 @@ type Store struct {
 	free     []string            // keys that the call under way has freed
 	record   punctual.Record     // shown to the decide function under way
 	instance *string             // the name of the last run's, see shareInstance
+	traits   *traits             // of the last run, see share
 	alive    int                 // sessions that are open
 	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it
 
