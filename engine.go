@@ -75,6 +75,7 @@ type Scheduler struct {
 	session  sessionState
 	faults   map[string]string // tasks that this instance set aside, with the reason
 	failing  storeFailure
+	overdue  []Overdue     // of kinds that no live instance was found to handle
 	changed  chan struct{} // closed and replaced at each change while somebody waits
 	waiters  int
 }
@@ -182,16 +183,13 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	defer func() { s.endOp(op, started) }()
 	rules, made := s.rulesFor(op.session), s.claiming
 	req := ClaimRequest{
-		Now: s.storeNow(), Session: op.session, Limit: op.slots, KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
+		Now: s.storeNow(), Session: op.session, Limit: op.slots, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
 		Decide: func(v View) (Change, error) {
 			d := made.decision(v.Record)
 			var err error
 			d.change, err = rules.decideDue(v, &d.room)
 			return d.change, err
 		},
-	}
-	if s.kinds != nil {
-		req.Kinds = s.kinds.Kinds()
 	}
 	sent := s.clock.Now()
 	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })

@@ -92,3 +92,22 @@ func ExampleRunFromContext() {
 	// Output:
 	// true bill true
 }
+
+// Services with different handlers share a store. What is due of a kind that none of them handles waits, and Health says so.
+func ExampleHealth_unhandled() {
+	ctx := context.Background()
+	mock := morning()
+	var mux punctual.Mux
+	mux.HandleFunc("mail", func(context.Context, punctual.Run) (punctual.Result, error) { return punctual.Result{}, nil })
+	s, err := punctual.New(memory.New(), &mux, punctual.WithClock(mock))
+	check(err)
+	check(s.Start(ctx))
+	check(s.Add(ctx, punctual.Task{ID: "figures", Kind: "report", Schedule: punctual.Every(time.Hour)}))
+	pass(s, mock, time.Minute, time.Minute, time.Minute)
+	for _, reason := range s.Health().Reasons {
+		fmt.Println(reason)
+	}
+	check(s.Shutdown(ctx))
+	// Output:
+	// no handler: "report" since 2027-03-01T08:00:00Z
+}

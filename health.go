@@ -2,6 +2,7 @@ package punctual
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Health struct {
 	InFlight int    `json:"in_flight"` // attempts started here whose outcome is not stored yet
 	Running  int    `json:"running"`   // those of them that are in host code
 	SetAside int    `json:"set_aside"` // tasks that this instance set aside since it started
+	// Unhandled are the kinds of which something has been due for longer than a minute and that no live instance handles, when this
+	// instance looked last, which it does twice a minute. Only instances that do not handle all kinds look.
+	Unhandled []Overdue `json:"unhandled,omitempty"`
 	// Backlog is for how long the earliest due work that this instance knows of has been waiting to start, for want of a slot, a lease
 	// or a store that works; zero when nothing waits.
 	Backlog time.Duration `json:"backlog"`
@@ -32,6 +36,7 @@ const (
 	DegradedBacklog  = "backlog"         // something is due for longer than a minute and has not started
 	DegradedClock    = "clock off"       // this instance's clock and the store's are more than 5 s apart
 	DegradedSetAside = "tasks set aside" // so many tasks could not be decided; their snapshots say why
+	DegradedHandler  = "no handler"      // something of these kinds is due for longer than a minute, and no live instance handles them
 )
 
 var phaseNames = [...]string{"new", "running", "draining", "closed"}
@@ -68,6 +73,10 @@ func (s *Scheduler) Health() Health {
 	}
 	if n := len(s.faults); n > 0 {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: %d", DegradedSetAside, n))
+	}
+	if len(s.overdue) > 0 && s.phase == phaseRunning {
+		h.Unhandled = slices.Clone(s.overdue)
+		h.Reasons = append(h.Reasons, DegradedHandler+": "+unhandledText(s.overdue))
 	}
 	h.OK = len(h.Reasons) == 0
 	return h

@@ -14,11 +14,12 @@ const (
 	watchAgain = 5 * time.Second
 )
 
-// runHousekeeping takes over runs of dead instances and trims the ledger, until draining begins. Instances do it at different times:
+// runHousekeeping takes over runs of dead instances, trims the ledger and looks for kinds that nobody handles, until draining begins. Instances do it at different times:
 // the wait is spread by the session.
 func (s *Scheduler) runHousekeeping() {
 	defer s.leave(helperHousekeeping)
 	trimmed := s.clock.Now()
+	looked := trimmed
 	for n := uint64(0); ; n++ {
 		s.work(helperHousekeeping)
 		if s.leaser != nil {
@@ -28,7 +29,14 @@ func (s *Scheduler) runHousekeeping() {
 			trimmed = s.clock.Now()
 			s.trim()
 		}
+		if s.kinds != nil && s.clock.Since(looked) >= unhandledEvery {
+			looked = s.clock.Now()
+			s.findUnhandled()
+		}
 		wait := trimEvery
+		if s.kinds != nil {
+			wait = unhandledEvery
+		}
 		if s.leaser != nil {
 			wait = time.Duration(float64(s.lease) / 3 * (0.9 + 0.2*hashFraction(s.instance, n)))
 		}

@@ -108,8 +108,13 @@ func (s *Scheduler) beat() error {
 		s.session.id = randomID()
 	}
 	session, until, held, inFlight := s.session.id, s.session.until, s.session.held, s.flights.count
+	draining := s.phase >= phaseDraining
 	s.mu.Unlock()
 
+	kinds := s.handled()
+	if draining {
+		kinds = []string{} // what becomes due now is for others
+	}
 	sent := s.clock.Now()
 	limit := s.storeTimeout
 	switch {
@@ -120,7 +125,8 @@ func (s *Scheduler) beat() error {
 		limit = min(limit, s.lease/15)
 	}
 	req := BeatRequest{
-		Now: s.storeNow(), Session: session, Instance: s.instance, Version: s.version, Lease: s.lease, InFlight: inFlight, Clock: micros(sent),
+		Now: s.storeNow(), Session: session, Instance: s.instance, Version: s.version, Lease: s.lease, InFlight: inFlight, Kinds: kinds,
+		Clock: micros(sent),
 	}
 	reply, err := bounded(s, limit, "beat", func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
 	switch {

@@ -71,6 +71,7 @@ func TestEveryLogKeyIsDocumented(t *testing.T) {
 func TestEveryReasonOfHealthIsDocumented(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		punctual.DegradedStore, punctual.DegradedLease, punctual.DegradedBacklog, punctual.DegradedClock, punctual.DegradedSetAside,
+		punctual.DegradedHandler,
 	}, firstColumn(t, "Health"))
 }
 

@@ -81,6 +81,11 @@ type Store interface {
 	// Trim removes final runs that ended before the given time or exceed the number to keep per task, oldest first, at most
 	// req.Limit of them, and returns how many it removed. Live runs stay.
 	Trim(ctx context.Context, req TrimRequest) (int, error)
+
+	// Overdue lists the kinds of which something has been due for at least req.For, each with the time at which the first of it became
+	// due, by kind. Due is what a Claim of all kinds would show to decide. It locks and changes nothing, and its cost grows with the
+	// number of kinds, not with that of tasks and runs.
+	Overdue(ctx context.Context, req OverdueRequest) ([]Overdue, error)
 }
 
 // Leaser is implemented by stores that several instances, or several lives of one instance, may share. Each Scheduler holds a
@@ -337,6 +342,8 @@ type BeatRequest struct {
 	Version  string
 	Lease    time.Duration
 	InFlight int
+	// Kinds are those that the instance claims; nil means all, empty none, as while it drains.
+	Kinds []string
 	// Clock is the instance's own time, from which the store derives the clock offset that operators see.
 	Clock time.Time
 }
@@ -371,6 +378,9 @@ type Instance struct {
 	ExpiresAt   time.Time     `json:"expires_at"`
 	ClockOffset time.Duration `json:"clock_offset"` // the instance's clock minus the store's
 	InFlight    int           `json:"in_flight"`
+	// Kinds are those that the instance claims, in the order of the last beat; nil means all of them, or that it is of a version that
+	// does not tell. An instance that drains claims none.
+	Kinds []string `json:"kinds"`
 }
 
 // TrimRequest bounds the ledger.
@@ -378,6 +388,18 @@ type TrimRequest struct {
 	Before time.Time // remove final runs that ended before; zero for no bound by age
 	Keep   int       // final runs to keep per task; zero for no bound by number
 	Limit  int       // at most so many in one call
+}
+
+// OverdueRequest asks what has been due for long.
+type OverdueRequest struct {
+	Now time.Time
+	For time.Duration // zero for all that is due
+}
+
+// Overdue is a kind of which something is due and has not started.
+type Overdue struct {
+	Kind  string    `json:"kind"`
+	Since time.Time `json:"since"` // when the first of it became due
 }
 
 // Snapshot is a task as it stands: the definition, and what the engine knows about it.

@@ -165,6 +165,28 @@ func moderate(t *testing.T, opts ...web.Option) *world {
 	return w
 }
 
+// lonely is a world in which a task has been due for minutes whose kind no instance handles.
+func lonely(t *testing.T) *world {
+	t.Helper()
+	mux := new(punctual.Mux)
+	for _, kind := range []string{"mail", ""} {
+		mux.HandleFunc(kind, func(context.Context, punctual.Run) (punctual.Result, error) { return punctual.Result{}, nil })
+	}
+	store := memory.New()
+	for name, kinds := range map[string][]string{"drains": {}, "stranger": {"<b>"}} {
+		_, err := store.Beat(t.Context(), punctual.BeatRequest{Session: name, Instance: name, Lease: time.Hour, Kinds: kinds})
+		require.NoError(t, err)
+	}
+	s, err := punctual.New(store, mux, punctual.WithInstance("alone"))
+	require.NoError(t, err)
+	require.NoError(t, s.Start(t.Context()))
+	t.Cleanup(func() { _ = s.Close() })
+	require.NoError(t, s.Add(t.Context(), punctual.Task{ID: "report", Kind: "report", Schedule: punctual.Every(time.Hour)}))
+	time.Sleep(2 * time.Minute)
+	synctest.Wait()
+	return &world{t: t, s: s, handler: web.Handler(s), header: http.Header{}}
+}
+
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)

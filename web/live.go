@@ -138,7 +138,7 @@ func (d *dashboard) pulse(ctx context.Context, view string, q url.Values) (strin
 			return digest(func(h hash.Hash) error {
 				found, err := d.s.Instances(ctx)
 				for _, i := range found {
-					fmt.Fprintln(h, i.Session, i.LastSeenAt.UnixMicro(), i.InFlight)
+					fmt.Fprintln(h, i.Session, i.LastSeenAt.UnixMicro(), i.InFlight, i.Kinds)
 				}
 				return err
 			})

@@ -217,6 +217,10 @@ func TestAnswersOfTheAPIAreThoseOfTheDocument(t *testing.T) {
 		post("api/task/pause?id=works", "", 403)
 		w.handler = web.Handler(w.s, web.WithAuthorizer(func(*http.Request, web.Access) (string, error) { return "", web.ErrUnauthenticated }))
 		get("api/tasks", 401)
+		w.handler = lonely(t).handler
+		get("api/health", 200)
+		get("api/instances", 200)
+		get("api/overview", 200)
 		w.handler = web.Handler(w.s)
 		_ = w.s.Close()
 		post("api/task/run?id=noon", "", 503)

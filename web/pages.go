@@ -49,6 +49,7 @@ func loadPages(d *dashboard) map[string]*template.Template {
 		"sorted":  sortedAs,
 		"clipped": func(s string) string { return clip(s, 300) },
 		"labels":  sortedLabels,
+		"kinds":   kindsText,
 		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"state":   func(s fmt.Stringer) template.HTML { return badge(s.String()) },
 		"stand":   func(s standing) template.HTML { return badge(string(s)) },
@@ -58,6 +59,21 @@ func loadPages(d *dashboard) map[string]*template.Template {
 		pages[name] = template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 	return pages
+}
+
+// kindsText names the kinds that an instance claims.
+func kindsText(kinds []string) string {
+	switch {
+	case kinds == nil:
+		return "all"
+	case len(kinds) == 0:
+		return "none"
+	}
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = cmp.Or(readable(kind), `""`)
+	}
+	return strings.Join(words, ", ")
 }
 
 // badge is a state as a dot and a word.

@@ -54,6 +54,18 @@ func TestPagesSayWhatIsGoingOn(t *testing.T) {
 	})
 }
 
+func TestPagesShowKindsThatNobodyHandles(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := lonely(t)
+		for _, path := range []string{"", "instances"} {
+			assertContains(t, text(w.page(path)), "Needs attention.", punctual.DegradedHandler, "report")
+		}
+		page := text(w.page("instances"))
+		assertContains(t, page, "&#34;&#34;, mail", "none", "&lt;b&gt;")
+		assert.Contains(t, text(newWorld(t, nil).page("instances")), "0 s 0 all")
+	})
+}
+
 func TestPageOfWhatIsNotThereSaysSo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := moderate(t)

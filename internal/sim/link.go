@@ -137,6 +137,11 @@ func (l *link) Trim(ctx context.Context, r punctual.TrimRequest) (int, error) {
 	return over(ctx, l, "trim", func(ctx context.Context) (int, error) { return l.store.Trim(ctx, r) })
 }
 
+func (l *link) Overdue(ctx context.Context, r punctual.OverdueRequest) ([]punctual.Overdue, error) {
+	r.Now = l.now(r.Now)
+	return over(ctx, l, "overdue", func(ctx context.Context) ([]punctual.Overdue, error) { return l.store.Overdue(ctx, r) })
+}
+
 func (l *link) Beat(ctx context.Context, r punctual.BeatRequest) (punctual.BeatReply, error) {
 	r.Now = l.now(r.Now)
 	return over(ctx, l, "beat", func(ctx context.Context) (punctual.BeatReply, error) { return l.store.Beat(ctx, r) })

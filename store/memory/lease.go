@@ -102,7 +102,7 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		info.StartedAt = now
 		s.alive++
 	}
-	info.Name, info.Version, info.InFlight = req.Instance, req.Version, req.InFlight
+	info.Name, info.Version, info.InFlight, info.Kinds = req.Instance, req.Version, req.InFlight, slices.Clone(req.Kinds)
 	info.LastSeenAt, info.ExpiresAt = now, clean(now.Add(req.Lease))
 	info.ClockOffset = 0
 	if !req.Clock.IsZero() {
@@ -260,7 +260,9 @@ func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
 	var open []punctual.Instance
 	for _, ses := range s.sessions {
 		if ses.open() {
-			open = append(open, ses.info)
+			info := ses.info
+			info.Kinds = slices.Clone(info.Kinds)
+			open = append(open, info)
 		}
 	}
 	slices.SortFunc(open, func(a, b punctual.Instance) int {

@@ -11,11 +11,12 @@ import (
 
 const (
 	// renewSession opens or renews a session. A dead one stays as it is.
-	renewSession = `INSERT INTO {sessions} (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, dead)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)
+	renewSession = `INSERT INTO {sessions} (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds, dead)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
 		ON DUPLICATE KEY UPDATE instance = IF(dead, instance, VALUES(instance)), version = IF(dead, version, VALUES(version)),
 			seen_us = IF(dead, seen_us, VALUES(seen_us)), expires_us = IF(dead, expires_us, VALUES(expires_us)),
-			offset_us = IF(dead, offset_us, VALUES(offset_us)), in_flight = IF(dead, in_flight, VALUES(in_flight))`
+			offset_us = IF(dead, offset_us, VALUES(offset_us)), in_flight = IF(dead, in_flight, VALUES(in_flight)),
+			kinds = IF(dead, kinds, VALUES(kinds))`
 
 	selectOrders = `SELECT id, reason, blocked_by FROM {runs} FORCE INDEX (runs_session)
 		WHERE session_id = ? AND state = 'running' AND cancel_ordered = 1 ORDER BY id`
@@ -35,7 +36,7 @@ const (
 
 	endSession = `UPDATE {sessions} SET dead = 1 WHERE id = ?`
 
-	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight FROM {sessions}
+	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds FROM {sessions}
 		WHERE dead = 0 ORDER BY instance, id`
 
 	selectReclaimable = `SELECT EXISTS (SELECT 1 FROM {sessions} WHERE dead = 0 AND expires_us <= ? AND id <> ? OR dead = 1 AND expires_us < ?)
@@ -59,7 +60,8 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		if !req.Clock.IsZero() {
 			offset = req.Clock.UnixMicro() - now
 		}
-		_, err = t.exec(renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight)
+		_, err = t.exec(renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight,
+			ledger.KindsText(req.Kinds))
 		if err != nil {
 			return err
 		}
@@ -179,7 +181,9 @@ func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
 	list, err := read(ctx, s, s.db, func(rows *sql.Rows) (punctual.Instance, error) {
 		var i punctual.Instance
 		var started, seen, expires, offset int64
-		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight)
+		var kinds *string
+		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight, &kinds)
+		i.Kinds = ledger.KindsOf(kinds)
 		i.StartedAt, i.LastSeenAt, i.ExpiresAt = fromMicros(started), fromMicros(seen), fromMicros(expires)
 		i.ClockOffset = time.Duration(offset) * time.Microsecond
 		return i, err

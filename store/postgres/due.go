@@ -9,7 +9,7 @@ import (
 
 // What is due stands in lanes, one for each kind and priority: within a lane due order is the order of the index, so what is due of kinds that
 // are not asked for costs nothing, however much it is. Parameters of the statements: 1 is the format that the library knows, 2 the kinds that
-// are left out. If something is locked, 3 is now (null for the start of the transaction, by the server's clock) and 4 the limit. Last come the
+// are left out. If something is locked, or asked how long it has been due, 3 is now (null for the start of the transaction, by the server's clock) and 4 the limit. Last come the
 // kinds that are asked for, unless it is all.
 var (
 	// dueTasks and dueRuns lock the tasks for which something is due, those that come first in due order, and pass over those that somebody
@@ -20,6 +20,10 @@ var (
 	// nextTask and nextRun find when something is due next.
 	nextTask = source{ofTasks(selectFirst, someKinds), ofTasks(selectFirst, allKinds)}
 	nextRun  = source{ofRuns(selectFirst, someKinds), ofRuns(selectFirst, allKinds)}
+
+	// overdueTasks and overdueRuns list the kinds of which something has been due for the microseconds in 4.
+	overdueTasks = ofTasks(selectOverdue, allKinds)
+	overdueRuns  = ofRuns(selectOverdue, allKinds)
 )
 
 // source is a statement about the lanes of one table: of the kinds that are asked for, and of all.
@@ -59,6 +63,8 @@ const (
 
 	selectFirst = ` SELECT min(due) FROM lanes`
 
+	selectOverdue = ` SELECT kind, min(due) FROM lanes WHERE due <= ` + now + ` - $4::bigint GROUP BY kind`
+
 	// now is evaluated once in each statement, so that it bounds the range of the index that is looked at.
 	now = `(SELECT coalesce($3::bigint, (extract(epoch FROM now()) * 1000000)::bigint))`
 )
@@ -78,10 +84,13 @@ func ofRuns(statement, kinds string) string {
 // about fills in the words of a statement.
 func about(statement, kinds string, words ...string) string {
 	given := "$5"
-	if statement == selectFirst {
+	switch statement {
+	case selectFirst:
 		given = "$3"
 		statement = strings.ReplaceAll(lanes, "{until}", "") + statement
-	} else {
+	case selectOverdue:
+		statement = strings.ReplaceAll(lanes, "{until}", "") + statement
+	default:
 		statement = lanes + statement
 	}
 	words = append(words, "{kinds}", given, "{step}", fmt.Sprint(punctual.PriorityStep.Microseconds()),

@@ -13,11 +13,11 @@ import (
 const (
 	// renewSession opens a session or renews it, unless it is dead. The time is taken inside: a beat that had to wait for a lock is as
 	// fresh as its commit. It answers with that time.
-	renewSession = `INSERT INTO {schema}.sessions AS s (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, dead)
-		SELECT $1, $2, $3, now_us, now_us, now_us + $4::bigint, CASE WHEN $5::bigint IS NULL THEN 0 ELSE $5::bigint - now_us END, $6, false
+	renewSession = `INSERT INTO {schema}.sessions AS s (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds, dead)
+		SELECT $1, $2, $3, now_us, now_us, now_us + $4::bigint, CASE WHEN $5::bigint IS NULL THEN 0 ELSE $5::bigint - now_us END, $6, $8, false
 		FROM (SELECT coalesce($7::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us) AS clock
 		ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, version = excluded.version, seen_us = excluded.seen_us,
-			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight
+			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight, kinds = excluded.kinds
 		WHERE NOT s.dead
 		RETURNING s.seen_us`
 
@@ -46,7 +46,7 @@ const (
 
 	endSession = `UPDATE {schema}.sessions SET dead = true WHERE id IN (SELECT s.id FROM {schema}.sessions s WHERE s.id = $1 FOR UPDATE)`
 
-	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight FROM {schema}.sessions
+	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds FROM {schema}.sessions
 		WHERE NOT dead ORDER BY instance, id`
 )
 
@@ -60,7 +60,7 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		reply = punctual.BeatReply{}
 		var seen []int64
 		ask(t, &seen, func(rows pgx.Rows) (us int64, err error) { return us, rows.Scan(&us) }, renewSession, req.Session, req.Instance, req.Version,
-			req.Lease.Microseconds(), toMicros(req.Clock), req.InFlight, toMicros(req.Now))
+			req.Lease.Microseconds(), toMicros(req.Clock), req.InFlight, toMicros(req.Now), ledger.KindsText(req.Kinds))
 		t.time(req.Now, &reply.Now)
 		ask(t, &reply.Cancel, func(rows pgx.Rows) (o punctual.CancelOrder, err error) {
 			return o, rows.Scan(&o.RunID, &o.Reason, &o.BlockedBy)
@@ -157,7 +157,9 @@ func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
 	return query(ctx, s.pool, func(rows pgx.Rows) (punctual.Instance, error) {
 		var i punctual.Instance
 		var started, seen, expires, offset int64
-		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight)
+		var kinds *string
+		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight, &kinds)
+		i.Kinds = ledger.KindsOf(kinds)
 		i.StartedAt, i.LastSeenAt, i.ExpiresAt = fromMicros(started), fromMicros(seen), fromMicros(expires)
 		i.ClockOffset = time.Duration(offset) * time.Microsecond
 		return i, err

@@ -218,6 +218,7 @@ func checkHotStatements(t *testing.T, s *Store) {
 		dueTasks.all: {punctual.TaskFormat, none, us, 100}, dueTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
 		dueRuns.all: {punctual.TaskFormat, none, us, 100}, dueRuns.some: {punctual.TaskFormat, none, us, 100, kinds},
 		nextTask.all: {punctual.TaskFormat, none}, nextTask.some: {punctual.TaskFormat, none, kinds},
+		overdueTasks: {punctual.TaskFormat, none, us, us}, overdueRuns: {punctual.TaskFormat, none, us, us},
 		nextRun.all: {punctual.TaskFormat, none}, nextRun.some: {punctual.TaskFormat, none, kinds},
 		selectLive: {ids}, lockTask: {"task-2"}, lockRunning: {ids},
 		selectPending: {"task-2"}, selectPendingDue: {ids, us, true, []string{}}, selectWaiters: {ids}, selectKeys: {[]string{"k"}},

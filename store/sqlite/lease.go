@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	renewSession = `INSERT INTO sessions (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, dead)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)
+	renewSession = `INSERT INTO sessions (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds, dead)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
 		ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, version = excluded.version, seen_us = excluded.seen_us,
-			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight
+			expires_us = excluded.expires_us, offset_us = excluded.offset_us, in_flight = excluded.in_flight, kinds = excluded.kinds
 		WHERE dead = 0`
 
 	selectOrders = `SELECT id, reason, blocked_by FROM runs WHERE session = ?` + live + ` AND state = 'running' AND cancel = 1 ORDER BY id`
@@ -31,7 +31,7 @@ const (
 
 	endSession = `UPDATE sessions SET dead = 1 WHERE id = ?`
 
-	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight FROM sessions
+	selectSessions = `SELECT id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, kinds FROM sessions
 		WHERE dead = 0 ORDER BY instance, id`
 )
 
@@ -48,7 +48,8 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 		if !req.Clock.IsZero() {
 			offset = req.Clock.UnixMicro() - now
 		}
-		n, err := tx.exec(renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight)
+		n, err := tx.exec(renewSession, req.Session, req.Instance, req.Version, now, now, now+req.Lease.Microseconds(), offset, req.InFlight,
+			ledger.KindsText(req.Kinds))
 		if err != nil {
 			return err
 		}
@@ -134,7 +135,9 @@ func (s *Store) Instances(ctx context.Context) ([]punctual.Instance, error) {
 	list, err := collect(ctx, reading{s.read}, func(rows rows) (punctual.Instance, error) {
 		var i punctual.Instance
 		var started, seen, expires, offset int64
-		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight)
+		var kinds *string
+		err := rows.Scan(&i.Session, &i.Name, &i.Version, &started, &seen, &expires, &offset, &i.InFlight, &kinds)
+		i.Kinds = ledger.KindsOf(kinds)
 		i.StartedAt, i.LastSeenAt, i.ExpiresAt = fromMicros(started), fromMicros(seen), fromMicros(expires)
 		i.ClockOffset = time.Duration(offset) * time.Microsecond
 		return i, err

@@ -272,4 +272,54 @@ var clusterCases = []testCase{
 			f.same(foreign, len(count(c)), "number of tasks that the service executed which came for them")
 		},
 	},
+	{
+		name:    "a kind that nobody handles shows",
+		promise: "work that has been due for over a minute and whose kind no live instance handles is a reason in the Health of the others, until one comes that handles it",
+		needs:   needLeaser,
+		check: func(f *fixture) {
+			a, b := f.service("a", "mail"), f.service("b", "mail", "report")
+			defer a.stop()
+			defer b.stop()
+			f.must(f.leaser.EndSession(f.ctx, f.session), "EndSession") // it does not say what it handles
+			// The clocks move in steps, so that housekeeping looks when it should.
+			seconds := func(n int) {
+				for range n / 10 {
+					pass(10*time.Second, a, b)
+				}
+			}
+			task := every("task", time.Minute)
+			task.Kind = "nobody"
+			f.must(a.Add(f.ctx, task), "Add")
+			unhandled := func(e *engine, want bool, when string) {
+				var shown []punctual.Overdue
+				if want {
+					shown = []punctual.Overdue{{Kind: "nobody", Since: f.task("task").NextRunAt}}
+				}
+				h := e.Health()
+				f.same(shown, h.Unhandled, "Health.Unhandled of %s %s", e.name, when)
+				f.same(!want, h.OK, "Health.OK of %s %s", e.name, when)
+			}
+			seconds(110)
+			unhandled(a, false, "before the work has been due for a minute")
+			seconds(80)
+			unhandled(a, true, "while nobody handles the kind")
+			unhandled(b, true, "while nobody handles the kind")
+			for _, kinds := range [][]string{{"other", "nobody"}, nil} {
+				f.now = a.clock.Now()
+				_, err := f.leaser.Beat(f.ctx, punctual.BeatRequest{Now: f.now, Session: f.name("session"), Instance: "c", Lease: time.Minute, Kinds: kinds})
+				f.must(err, "Beat")
+				seconds(50)
+				unhandled(a, false, "while another handles the kind, or is of a version that does not tell")
+				unhandled(b, false, "while another handles the kind, or is of a version that does not tell")
+				seconds(80)
+				unhandled(a, true, "after the lease of the other has lapsed")
+			}
+			d := f.service("d", "nobody")
+			defer d.stop()
+			d.clock.Set(a.clock.Now())
+			d.idle()
+			seconds(50)
+			unhandled(a, false, "after another has done the work")
+		},
+	},
 }

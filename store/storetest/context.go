@@ -28,11 +28,12 @@ var contextCases = []testCase{
 					_, err := f.store.Finish(ctx, punctual.FinishRequest{Now: f.now, Items: []punctual.Finish{f.outcome(run, punctual.StateSucceeded)}})
 					return err
 				},
-				"Task":  func() error { _, err := f.store.Task(ctx, "task"); return err },
-				"Tasks": func() error { _, err := f.store.Tasks(ctx, punctual.TaskQuery{}); return err },
-				"Run":   func() error { _, err := f.store.Run(ctx, run.ID); return err },
-				"Runs":  func() error { _, err := f.store.Runs(ctx, punctual.RunQuery{}); return err },
-				"Trim":  func() error { _, err := f.store.Trim(ctx, punctual.TrimRequest{Keep: 1, Limit: 1}); return err },
+				"Task":    func() error { _, err := f.store.Task(ctx, "task"); return err },
+				"Tasks":   func() error { _, err := f.store.Tasks(ctx, punctual.TaskQuery{}); return err },
+				"Run":     func() error { _, err := f.store.Run(ctx, run.ID); return err },
+				"Runs":    func() error { _, err := f.store.Runs(ctx, punctual.RunQuery{}); return err },
+				"Overdue": func() error { _, err := f.store.Overdue(ctx, punctual.OverdueRequest{Now: f.now}); return err },
+				"Trim":    func() error { _, err := f.store.Trim(ctx, punctual.TrimRequest{Keep: 1, Limit: 1}); return err },
 			}
 			if f.leaser != nil {
 				calls["Beat"] = func() error { _, err := f.leaser.Beat(ctx, f.beatRequest("session-b", lease)); return err }

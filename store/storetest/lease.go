@@ -82,6 +82,35 @@ var leaseCases = []testCase{
 		},
 	},
 	{
+		name:    "tells which kinds an instance claims",
+		promise: "Instances tells the kinds of the last Beat in their order, no kinds apart from all kinds, and keeps none of what it was given",
+		needs:   needLeaser,
+		check: func(f *fixture) {
+			f.must(f.leaser.EndSession(f.ctx, f.session), "EndSession")
+			given := []string{"report", "", "a \"b\", c", "mail"}
+			for _, kinds := range [][]string{given, nil, {}, {"mail"}} {
+				want := slices.Clone(kinds)
+				req := f.beatRequest("session-b", time.Minute)
+				req.Kinds = kinds
+				_, err := f.leaser.Beat(f.ctx, req)
+				f.must(err, "Beat")
+				if len(kinds) > 0 {
+					kinds[0] = "changed"
+				}
+				for range 2 {
+					list := f.instances()
+					f.same(1, len(list), "number of instances")
+					got := list[0].Kinds
+					f.same(want, got, "Kinds")
+					f.check(want == nil == (got == nil), "Kinds: want nil %t, got nil %t", want == nil, got == nil)
+					if len(got) > 0 {
+						got[0] = "changed"
+					}
+				}
+			}
+		},
+	},
+	{
 		name:    "takes the runs of a session whose lease has lapsed",
 		promise: "Reclaim makes runs of dead sessions pending and due at once with the attempt in History as lost, and returns them; the next attempt has the next number",
 		needs:   needLeaser,

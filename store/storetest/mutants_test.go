@@ -38,6 +38,8 @@ type broken struct {
 	queryError func(error) error
 	trimReq    func(*punctual.TrimRequest)
 	trimmed    func(int) int
+	overdueReq func(*punctual.OverdueRequest)
+	overdue    func([]punctual.Overdue) []punctual.Overdue
 	context    func(context.Context) context.Context
 	beatReq    func(*punctual.BeatRequest)
 	beatReply  func(*punctual.BeatReply)
@@ -214,6 +216,17 @@ func (b *broken) Trim(ctx context.Context, req punctual.TrimRequest) (int, error
 		n = b.trimmed(n)
 	}
 	return n, err
+}
+
+func (b *broken) Overdue(ctx context.Context, req punctual.OverdueRequest) ([]punctual.Overdue, error) {
+	if b.overdueReq != nil {
+		b.overdueReq(&req)
+	}
+	list, err := b.Store.Overdue(b.ctx(ctx), req)
+	if b.overdue != nil {
+		list = b.overdue(list)
+	}
+	return list, err
 }
 
 func (b *broken) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.BeatReply, error) {
@@ -871,6 +884,22 @@ var mutants = []mutant{
 	}},
 	{"does not count what it trims", func(b *broken) { b.trimmed = func(int) int { return 0 } }},
 
+	// Overdue.
+	{"finds nothing overdue", func(b *broken) { b.overdue = func([]punctual.Overdue) []punctual.Overdue { return nil } }},
+	{"takes all that is due for overdue", func(b *broken) { b.overdueReq = func(req *punctual.OverdueRequest) { req.For = 0 } }},
+	{"takes what is just overdue for fresh", func(b *broken) { b.overdueReq = func(req *punctual.OverdueRequest) { req.For++ } }},
+	{"lists overdue kinds in no order", func(b *broken) {
+		b.overdue = func(list []punctual.Overdue) []punctual.Overdue {
+			slices.Reverse(list)
+			return list
+		}
+	}},
+	{"knows only overdue tasks", func(b *broken) {
+		b.overdue = func(list []punctual.Overdue) []punctual.Overdue {
+			return slices.DeleteFunc(list, func(o punctual.Overdue) bool { return o.Kind == "old" })
+		}
+	}},
+
 	// Context.
 	{"ignores the context", func(b *broken) {
 		b.context = func(context.Context) context.Context { return context.Background() }
@@ -899,6 +928,16 @@ var mutants = []mutant{
 	{"renews for twice as long", func(b *broken) { b.beatReq = func(req *punctual.BeatRequest) { req.Lease *= 2 } }},
 	{"does not bring orders", func(b *broken) { b.beatReply = func(r *punctual.BeatReply) { r.Cancel = nil } }},
 	{"does not keep the clock offset", func(b *broken) { b.beatReq = func(req *punctual.BeatRequest) { req.Clock = req.Now } }},
+	{"does not keep the kinds of instances", func(b *broken) { b.beatReq = func(req *punctual.BeatRequest) { req.Kinds = nil } }},
+	{"takes no kinds for all", func(b *broken) {
+		b.instances = func(list []punctual.Instance) {
+			for i := range list {
+				if len(list[i].Kinds) == 0 {
+					list[i].Kinds = nil
+				}
+			}
+		}
+	}},
 	{"claims under a dead session", func(b *broken) {
 		b.claimReq = func(req *punctual.ClaimRequest) { req.Session = "" }
 	}},
@@ -1046,6 +1085,15 @@ var clusterMutants = map[string]mutant{
 			}
 			if req.Session != leader {
 				req.Kinds = []string{}
+			}
+		}
+	}},
+	"a kind that nobody handles shows": {"takes instances of unknown kinds for ones that handle none", func(b *broken) {
+		b.instances = func(list []punctual.Instance) {
+			for i := range list {
+				if list[i].Kinds == nil {
+					list[i].Kinds = []string{}
+				}
 			}
 		}
 	}},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,54 @@ func (f *fixture) pageThrough(limit int, page func(cursor string) []string) []st
 }
 
 var queryCases = []testCase{
+	{
+		name:    "lists the kinds of what is overdue",
+		promise: "Overdue lists each kind of which something that Claim would show has been due for at least so long, with the time at which the first of it became due, by kind, and changes nothing",
+		check: func(f *fixture) {
+			late := func(d time.Duration) shape { return owed(at(-d)) }
+			priority := func(p int) shape { return func(t *punctual.Task, _ *punctual.Status) { t.Priority = p } }
+			f.add("t1", kind("late"), late(time.Minute))
+			f.add("t2", kind("late"), late(3*time.Minute), priority(punctual.MinPriority))
+			f.add("t3", kind("late"), late(2*time.Minute), priority(punctual.MaxPriority))
+			f.add("t4", kind("fresh"), late(time.Minute-time.Microsecond))
+			f.add("t5", kind("later"), owed(at(time.Minute)))
+			f.add("t6", kind("never"))
+			f.add("t7")
+			f.put(f.pending("t7", at(-time.Hour)), f.pending("t7", at(-time.Minute)), f.ended("t7", punctual.StateFailed, at(-time.Hour)))
+			f.add("t8", kind("new"), late(4*time.Minute))
+			old := f.pending("t8", at(-5*time.Minute))
+			old.Kind = "old"
+			f.put(old)
+			f.add("t9", kind("waits"))
+			f.put(f.pending("t9", time.Time{}), f.running("t9"))
+			f.add("broken", kind("broken"), late(time.Hour))
+			f.claimAs(punctual.ClaimRequest{Limit: 9, Kinds: []string{"broken"}, Decide: func(punctual.View) (punctual.Change, error) {
+				return punctual.Change{}, errors.New("broken")
+			}})
+			overdue := func(d time.Duration) []punctual.Overdue {
+				list, err := f.store.Overdue(f.ctx, punctual.OverdueRequest{Now: f.now, For: d})
+				f.must(err, "Overdue")
+				for _, o := range list {
+					f.clean("Overdue", o.Since)
+				}
+				return list
+			}
+			since := func(kind string, d time.Duration) punctual.Overdue {
+				return punctual.Overdue{Kind: kind, Since: at(-d)}
+			}
+			byMinute := []punctual.Overdue{
+				since("", time.Hour), since("late", 3*time.Minute), since("new", 4*time.Minute), since("old", 5*time.Minute),
+			}
+			f.same(byMinute, overdue(time.Minute), "what has been due for a minute")
+			f.same(slices.Insert(slices.Clone(byMinute), 1, since("fresh", time.Minute-time.Microsecond)), overdue(0), "what is due")
+			f.same(byMinute[:1], overdue(time.Hour), "what has been due for an hour")
+			f.same(0, len(overdue(2*time.Hour)), "number of kinds of which something has been due for two hours")
+			f.same(8, len(f.claim(100).Started), "number of runs that a claim starts afterwards")
+			f.same(0, len(overdue(0)), "number of kinds of which something is due after all of it was claimed")
+			f.now = at(2 * time.Minute)
+			f.check(slices.ContainsFunc(overdue(time.Minute), func(o punctual.Overdue) bool { return o.Kind == "later" }), "what became due a minute ago is not listed")
+		},
+	},
 	{
 		name:    "does not find what is not there",
 		promise: "Task answers ErrTaskNotFound and Run ErrRunNotFound for ids that nothing has, and lists are empty",

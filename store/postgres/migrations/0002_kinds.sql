@@ -1,0 +1,2 @@
+-- The kinds that the instance claims, a JSON list. NULL for all, and for instances of the version before, which do not tell.
+ALTER TABLE {schema}.sessions ADD COLUMN kinds text;
