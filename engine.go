@@ -171,7 +171,7 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
 			return s.known(sent.Add(wait), sent.Add(min(wait, s.maxSleep)))
 		}
-		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 {
+		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 && !s.claiming.short {
 			return s.known(sent, sent.Add(lockedWait))
 		}
 	}
@@ -180,14 +180,17 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 // claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	var started []string // kinds
-	defer func() { s.endOp(op, started) }()
+	defer func() { s.endOp(&op, started) }()
 	rules, made := s.rulesFor(op.session), s.claiming
+	made.short = false
 	req := ClaimRequest{
-		Now: s.storeNow(), Session: op.session, Limit: op.slots, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
+		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
 		Decide: func(v View) (Change, error) {
 			d := made.decision(v.Record)
+			v.Slots = s.slotsForDue(&op, made, &v)
 			var err error
 			d.change, err = rules.decideDue(v, &d.room)
+			made.starts += d.change.Starts()
 			return d.change, err
 		},
 	}
@@ -225,6 +228,8 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 type claiming struct {
 	decisions []decision
 	number    map[string]int // of a task's decision
+	starts    int            // that the decisions come to
+	short     bool           // one of them was made with too few slots
 	started   []Run
 	flights   []*flight
 }
@@ -250,6 +255,7 @@ func (c *claiming) decision(record *Record) *decision {
 	}
 	d := &c.decisions[n]
 	if again {
+		c.starts -= d.change.Starts()
 		*d = decision{conduct: record.Task.conduct()}
 	}
 	return d
@@ -260,6 +266,7 @@ func (c *claiming) of(taskID string) *decision { return &c.decisions[c.number[ta
 // forget drops what was decided about a task that was set aside.
 func (c *claiming) forget(taskID string) {
 	if n, ok := c.number[taskID]; ok {
+		c.starts -= c.decisions[n].change.Starts()
 		c.decisions[n] = decision{}
 	}
 }
@@ -270,6 +277,7 @@ func (c *claiming) clear() {
 	clear(c.started)
 	clear(c.flights)
 	clear(c.number)
+	c.starts = 0
 	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
 }
 
@@ -371,78 +379,6 @@ func (s *Scheduler) noteDue(due, now time.Time) {
 	if s.loop.parked && !s.loop.starved && local.Before(s.loop.until) {
 		s.pokeLocked()
 	}
-	s.mu.Unlock()
-}
-
-// op is one store call that may start runs: it holds slots for them, and the session they will belong to.
-type op struct {
-	seq     uint64
-	base    context.Context // of what it starts
-	session string
-	slots   int
-	kinds   map[string]int // starts held of kinds that have a limit of their own
-	claim   bool
-}
-
-// beginOp admits a call of the host. With mayStart it holds a slot if there is one, so that what the call starts can be dispatched
-// at once.
-func (s *Scheduler) beginOp(mayStart bool) (op, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase >= phaseDraining {
-		return op{}, ErrClosed
-	}
-	slots := 0
-	if mayStart && s.phase == phaseRunning && s.freeLocked() > 0 && s.leaseHeldLocked() {
-		slots = 1
-	}
-	return s.openOpLocked(slots), nil
-}
-
-// beginClaim holds slots for a claim. False means that there are none, or no lease, or that the loop should end.
-func (s *Scheduler) beginClaim() (op, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.foldHintLocked(time.Time{}) // what cannot be claimed now is still known to be due
-	s.loop.hint = time.Time{}
-	s.loop.starved, s.loop.poked = false, false
-	select {
-	case <-s.wake: // this is the look that was asked for
-	default:
-	}
-	if s.phase != phaseRunning || !s.leaseHeldLocked() {
-		s.loop.blind = true
-		return op{}, false
-	}
-	free := s.freeLocked()
-	if free <= 0 {
-		s.loop.starved = true
-		return op{}, false
-	}
-	o := s.openOpLocked(min(free, claimBatch))
-	o.kinds, o.claim = s.holdKindsLocked(o.slots), true
-	return o, true
-}
-
-func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
-
-func (s *Scheduler) openOpLocked(slots int) op {
-	s.opSeq++
-	s.ops[s.opSeq] = struct{}{}
-	s.reserve += slots
-	return op{seq: s.opSeq, base: s.base, session: s.session.id, slots: slots}
-}
-
-// endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
-func (s *Scheduler) endOp(o op, started []string) {
-	s.mu.Lock()
-	delete(s.ops, o.seq)
-	s.reserve -= o.slots
-	s.returnKindsLocked(o, started)
-	if s.loop.starved && s.freeLocked() > 0 {
-		s.pokeLocked() // the call has not used its slot, or what it started has ended already
-	}
-	s.notifyLocked()
 	s.mu.Unlock()
 }
 

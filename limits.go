@@ -99,7 +99,7 @@ func (s *Scheduler) holdKindsLocked(slots int) map[string]int {
 }
 
 // returnKindsLocked gives back what an op held and did not use. A claim that used up all of it may have left something behind.
-func (s *Scheduler) returnKindsLocked(o op, started []string) {
+func (s *Scheduler) returnKindsLocked(o *op, started []string) {
 	for kind, held := range o.kinds {
 		l, used := s.limits[kind], 0
 		for _, k := range started {
@@ -109,7 +109,7 @@ func (s *Scheduler) returnKindsLocked(o op, started []string) {
 		}
 		l.take(used - held)
 		// What was given back may be less than a whole token short of what the bucket would have.
-		l.wanted = l.wanted || o.claim && used >= held
+		l.wanted = l.wanted || o.limit > 0 && used >= held
 		if l.wanted && l.free() {
 			s.pokeLocked() // an attempt has ended while the claim was under way
 		}

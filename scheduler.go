@@ -330,7 +330,7 @@ func (s *Scheduler) edit(ctx context.Context, e edit) (*editing, error) {
 	made := edits.Get().(*editing)
 	made.edit, made.scheduler, made.rules, made.op = e, s, s.rulesFor(op.session), op
 	var started []string
-	defer func() { s.endOp(made.op, started) }()
+	defer func() { s.endOp(&made.op, started) }()
 	req := EditRequest{
 		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: op.session, Slots: op.slots, ConcurrencyKey: e.key, Decide: made.decideIt,
 	}

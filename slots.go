@@ -1,0 +1,108 @@
+package punctual
+
+import (
+	"context"
+	"time"
+)
+
+// op is one store call that may start runs: it holds slots for them, and the session they will belong to.
+type op struct {
+	seq     uint64
+	base    context.Context // of what it starts
+	session string
+	slots   int            // held
+	kinds   map[string]int // starts held of kinds that have a limit of their own
+	limit   int            // of a claim: how many starts it asks for; it holds slots as it comes to need them
+	ended   bool           // guarded by Scheduler.mu
+}
+
+// beginOp admits a call of the host. With mayStart it holds a slot if there is one, so that what the call starts can be dispatched
+// at once.
+func (s *Scheduler) beginOp(mayStart bool) (op, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase >= phaseDraining {
+		return op{}, ErrClosed
+	}
+	slots := 0
+	if mayStart && s.phase == phaseRunning && s.freeLocked() > 0 && s.leaseHeldLocked() {
+		slots = 1
+	}
+	return s.openOpLocked(slots), nil
+}
+
+// beginClaim admits a claim. False means that there are no slots, or no lease, or that the loop should end.
+func (s *Scheduler) beginClaim() (op, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.foldHintLocked(time.Time{}) // what cannot be claimed now is still known to be due
+	s.loop.hint = time.Time{}
+	s.loop.starved, s.loop.poked = false, false
+	select {
+	case <-s.wake: // this is the look that was asked for
+	default:
+	}
+	if s.phase != phaseRunning || !s.leaseHeldLocked() {
+		s.loop.blind = true
+		return op{}, false
+	}
+	free := s.freeLocked()
+	if free <= 0 {
+		s.loop.starved = true
+		return op{}, false
+	}
+	o := s.openOpLocked(0)
+	o.limit = min(free, claimBatch)
+	o.kinds = s.holdKindsLocked(o.limit)
+	return o, true
+}
+
+// slotsForDue is how many runs of a task a claim may start. It takes only slots that it needs, since others may have a use for them while the
+// claim is under way: an Add whose immediate run should start at once.
+func (s *Scheduler) slotsForDue(o *op, made *claiming, v *View) int {
+	want := min(v.Slots, len(v.Pending)+1)
+	if o.slots-made.starts < want {
+		s.holdMore(o, want-(o.slots-made.starts))
+	}
+	if have := o.slots - made.starts; have < want {
+		made.short = true
+		return max(have, 0)
+	}
+	return want
+}
+
+// holdMore takes slots for an op as far as there are any. With many free it takes some more than are asked for, so as not to be asked each time.
+func (s *Scheduler) holdMore(o *op, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free := s.freeLocked()
+	if o.ended || free <= 0 { // once it has ended, nobody is there who would start anything
+		return
+	}
+	n = min(max(n, min(free/8, 16)), free)
+	o.slots += n
+	s.reserve += n
+}
+
+func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
+
+func (s *Scheduler) openOpLocked(slots int) op {
+	s.opSeq++
+	s.ops[s.opSeq] = struct{}{}
+	s.reserve += slots
+	return op{seq: s.opSeq, base: s.base, session: s.session.id, slots: slots}
+}
+
+// endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
+func (s *Scheduler) endOp(o *op, started []string) {
+	s.mu.Lock()
+	delete(s.ops, o.seq)
+	o.ended = true
+	s.reserve -= o.slots
+	s.returnKindsLocked(o, started)
+	if s.loop.starved && s.freeLocked() > 0 {
+		s.pokeLocked() // the call has not used its slot, or what it started has ended already
+	}
+	s.notifyLocked()
+	s.mu.Unlock()
+}
