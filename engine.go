@@ -11,6 +11,11 @@ import (
 const (
 	// claimBatch bounds how many runs one claim starts, so that one transaction stays short.
 	claimBatch = 500
+	// firstBatch bounds the first claims of a burst: nothing of it starts before its transaction is committed, and what is due first should not wait
+	// for all the rest. A long burst goes on with larger claims, which cost less for each run.
+	firstBatch = 256
+	// manyStarts is how many runs a claim has to start to be part of a burst, after which the next claim follows at once.
+	manyStarts = 128
 	// lockedWait is the pause after a claim that found something due but could take nothing, since others hold it.
 	lockedWait = 10 * time.Millisecond
 
@@ -152,9 +157,10 @@ func (s *Scheduler) run() {
 
 // claimDue claims and dispatches until nothing more is due or can be started, and returns when to look again.
 func (s *Scheduler) claimDue(backoff *backoff) time.Time {
-	for {
+	defer s.finisher.inBurst(false)
+	for burst := 0; ; {
 		sent := s.now()
-		op, ok := s.beginClaim()
+		op, ok := s.beginClaim(min(max(burst, firstBatch), claimBatch))
 		if !ok {
 			return sent.Add(s.maxSleep)
 		}
@@ -165,6 +171,7 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		}
 		backoff.reset()
 		s.storeWorks()
+		burst += len(reply.Started)
 		if reply.NextDue.IsZero() {
 			return s.known(time.Time{}, sent.Add(s.maxSleep))
 		}
@@ -201,6 +208,7 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 		return reply, err
 	}
 	defer made.clear()
+	s.finisher.inBurst(len(reply.Started) >= manyStarts)
 	made.started = reply.Started
 	s.storeTold(sent, reply.Now)
 	for _, fault := range reply.SetAside {

@@ -24,12 +24,16 @@ func (o outcomes) full() bool { return len(o.items) == finishBatch }
 
 // finisher collects outcomes and stores them in batches: while one call is under way, what ends meanwhile makes up the next. So a
 // lone outcome is stored at once, and a thousand at a time cost a few transactions. No timer is involved.
+//
+// In a burst it stores full batches only: what is due and has not been started should not have to share the store with transactions for a
+// few results. A burst brings so many runs that a batch is soon full, or it is over.
 type finisher struct {
-	wake chan struct{} // capacity 1: the queue is not empty any more
+	wake chan struct{} // capacity 1: there may be something to take
 
 	mu    sync.Mutex // guards all below
 	queue []outcomes // oldest first; all but the last are full
 	spare []outcomes // empty, for the end of the queue; two are enough for who keeps up: one that is being stored and one that grows
+	burst bool
 }
 
 func (q *finisher) add(f *flight, finish *Finish) {
@@ -41,12 +45,28 @@ func (q *finisher) add(f *flight, finish *Finish) {
 	last := &q.queue[len(q.queue)-1]
 	last.flights = append(last.flights, f)
 	last.items = append(last.items, *finish)
+	ready := first && !q.burst || last.full()
 	q.mu.Unlock()
-	if first {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+	if ready {
+		q.rouse()
+	}
+}
+
+// inBurst says whether a burst goes on.
+func (q *finisher) inBurst(burst bool) {
+	q.mu.Lock()
+	ready := !burst && len(q.queue) > 0
+	q.burst = burst
+	q.mu.Unlock()
+	if ready {
+		q.rouse()
+	}
+}
+
+func (q *finisher) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -63,7 +83,7 @@ func (q *finisher) empty(first bool) outcomes {
 	return outcomes{make([]*flight, 0, finishBatch), make([]Finish, 0, finishBatch)}
 }
 
-// take returns the oldest outcomes of the queue, none when it is empty, and keeps the room of others that are settled.
+// take returns the oldest outcomes of the queue, none when it is empty or has to wait, and keeps the room of others that are settled.
 func (q *finisher) take(settled outcomes) outcomes {
 	clear(settled.flights)
 	clear(settled.items)
@@ -72,7 +92,7 @@ func (q *finisher) take(settled outcomes) outcomes {
 	if settled.items != nil && len(q.spare) < 2 {
 		q.spare = append(q.spare, settled.of(0, 0))
 	}
-	if len(q.queue) == 0 {
+	if len(q.queue) == 0 || q.burst && !q.queue[0].full() {
 		return outcomes{}
 	}
 	taken := q.queue[0]

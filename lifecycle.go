@@ -123,6 +123,7 @@ func (s *Scheduler) drain() {
 		s.detach()
 		s.endWatch()
 		close(s.stopping)
+		s.finisher.inBurst(false) // whatever claim is under way
 		s.notifyLocked()
 	}
 }

@@ -31,8 +31,8 @@ func (s *Scheduler) beginOp(mayStart bool) (op, error) {
 	return s.openOpLocked(slots), nil
 }
 
-// beginClaim admits a claim. False means that there are no slots, or no lease, or that the loop should end.
-func (s *Scheduler) beginClaim() (op, bool) {
+// beginClaim admits a claim of at most so many starts. False means that there are no slots, or no lease, or that the loop should end.
+func (s *Scheduler) beginClaim(most int) (op, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.foldHintLocked(time.Time{}) // what cannot be claimed now is still known to be due
@@ -52,7 +52,7 @@ func (s *Scheduler) beginClaim() (op, bool) {
 		return op{}, false
 	}
 	o := s.openOpLocked(0)
-	o.limit = min(free, claimBatch)
+	o.limit = min(free, most)
 	o.kinds = s.holdKindsLocked(o.limit)
 	return o, true
 }

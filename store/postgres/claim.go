@@ -33,15 +33,19 @@ type candidate struct {
 	broken    error // why the definition cannot be decoded
 }
 
-func scanCandidates() func(pgx.Rows) (*candidate, error) {
+// scanCandidates decodes each definition as it arrives, while the server is still locking the rows behind it.
+func (s *Store) scanCandidates() func(pgx.Rows) (*candidate, error) {
 	var kind string
 	var due, rank int64
 	task := newTaskScanner(&kind, &due, &rank)
 	return func(rows pgx.Rows) (*candidate, error) {
 		c := new(candidate)
-		err := task.scan(rows, &c.taskRow)
+		if err := task.scan(rows, &c.taskRow); err != nil {
+			return nil, err
+		}
 		c.kind, c.due, c.rank = kind, due, rank
-		return c, err
+		c.broken = s.decode(&c.taskRow)
+		return c, nil
 	}
 }
 
@@ -113,7 +117,7 @@ func (c *claim) lock() error {
 	}
 	for _, from := range []source{dueTasks, dueRuns} {
 		query, args := from.of(req.Kinds, punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit)
-		ask(t, &c.due, scanCandidates(), query, args...)
+		ask(t, &c.due, t.s.scanCandidates(), query, args...)
 	}
 	if err := t.send(); err != nil {
 		return err
@@ -140,7 +144,6 @@ func (c *claim) look() error {
 	var keyed, keyNames []string
 	for i, d := range c.due {
 		ids[i] = d.id
-		d.broken = t.s.decode(&d.taskRow)
 		if key := d.Task.ConcurrencyKey; key != "" {
 			keyed, keyNames = append(keyed, d.id), append(keyNames, key)
 		}

@@ -82,7 +82,7 @@ func (s *Store) decode(t *taskRow) error {
 	s.mu.Unlock()
 	if known.definition != t.definition {
 		var task punctual.Task
-		if err := json.Unmarshal([]byte(t.definition), &task); err != nil {
+		if err := task.UnmarshalJSON([]byte(t.definition)); err != nil { // json.Unmarshal would read it twice
 			return fmt.Errorf("%w: definition of task %q cannot be read: %w", errStored, t.id, err)
 		}
 		known = decoded{t.definition, task}
