@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/ledger"
@@ -50,6 +51,7 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 			return err
 		}
 		if len(due) > 0 {
+			c.reply.Started = slices.Grow(c.reply.Started, len(due))
 			if err := c.decideAll(due); err != nil {
 				return err
 			}

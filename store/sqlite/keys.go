@@ -24,6 +24,9 @@ const (
 
 // loadKeys looks up some keys; empty names are none.
 func loadKeys(ctx context.Context, q querier, names []string) (ledger.Keys, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
 	names = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return name == "" })
 	if len(names) == 0 {
 		return nil, nil
@@ -53,6 +56,9 @@ func freedKeys(tx *txn, id string, due map[string]string, c *punctual.Change) ([
 
 // passOn makes due who waits for the keys, and returns how many runs that were.
 func passOn(tx *txn, names []string, now time.Time) (int64, error) {
+	if len(names) == 0 {
+		return 0, nil
+	}
 	total := int64(0)
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if name == "" {

@@ -48,7 +48,7 @@ type Store struct {
 	watchers watchers
 
 	mu    sync.Mutex // guards cache
-	cache map[string]decoded
+	cache map[string]*decoded
 }
 
 // Option configures Open.
@@ -99,7 +99,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{write: newConnection(), clock: clock.New(), poll: o.poll, cache: make(map[string]decoded)}
+	s := &Store{write: newConnection(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
 	s.read, err = sql.Open("sqlite", dsn(full, "rw", o, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)

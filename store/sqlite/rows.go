@@ -55,6 +55,7 @@ func scanTime(rows rows) (t time.Time, err error) {
 type (
 	instant  time.Time          // microseconds; NULL is the zero time
 	span     time.Duration      // microseconds
+	skipping punctual.Skipping  // JSON array; NULL when there is none
 	facts    json.RawMessage    // empty when there are none
 	attempts []punctual.Attempt // JSON
 	state    punctual.State     // by name
@@ -77,6 +78,19 @@ func (s *span) Scan(value any) error {
 	us, ok := value.(int64)
 	*s = span(time.Duration(us) * time.Microsecond)
 	return fits(ok, value, "a duration")
+}
+
+// Scan implements sql.Scanner.
+func (s *skipping) Scan(value any) error {
+	*s = skipping{}
+	if value == nil {
+		return nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return fits(ok, value, "an open row of skips")
+	}
+	return json.Unmarshal([]byte(text), &[]any{&s.RunID, &s.Reason, &s.BlockedBy, &s.Count})
 }
 
 // Scan implements sql.Scanner.
@@ -126,7 +140,7 @@ func fits(ok bool, value any, what string) error {
 }
 
 const taskColumns = `tasks.id, format, definition, tasks.revision, paused, anchor_us, next_us, last_us, delay_us,
-	skip_run, skip_reason, skip_by, skip_count, fault, tasks.created_us, updated_us`
+	iif(skip_run = '', NULL, json_array(skip_run, skip_reason, skip_by, skip_count)), fault, tasks.created_us, updated_us`
 
 // taskRow is a task as it is stored; the definition is decoded when it is needed, since it may be undecodable.
 type taskRow struct {
@@ -142,7 +156,7 @@ func (t *taskRow) places() []any {
 	s := &t.Status
 	return []any{
 		&t.id, &t.format, &t.definition, &t.Task.Revision, &s.Paused, (*instant)(&s.Anchor), (*instant)(&s.NextRunAt), (*instant)(&s.LastOccurrence),
-		(*span)(&s.Delay), &s.Skipping.RunID, &s.Skipping.Reason, &s.Skipping.BlockedBy, &s.Skipping.Count, &t.Fault, (*instant)(&t.CreatedAt),
+		(*span)(&s.Delay), (*skipping)(&s.Skipping), &t.Fault, (*instant)(&t.CreatedAt),
 		(*instant)(&t.UpdatedAt),
 	}
 }
@@ -167,7 +181,7 @@ func (s *Store) decode(t *taskRow) error {
 	s.mu.Lock()
 	known := s.cache[t.id]
 	s.mu.Unlock()
-	if known.definition == t.definition && t.format <= punctual.TaskFormat {
+	if known != nil && known.definition == t.definition && t.format <= punctual.TaskFormat {
 		t.Task = cloneTask(known.task)
 		t.Task.Revision = revision
 		return nil
@@ -176,7 +190,7 @@ func (s *Store) decode(t *taskRow) error {
 		return fmt.Errorf("sqlite: task %q was written by a newer version of the library (format %d)", t.id, t.format)
 	}
 	var task punctual.Task
-	if err := json.Unmarshal([]byte(t.definition), &task); err != nil {
+	if err := task.UnmarshalJSON([]byte(t.definition)); err != nil { // json.Unmarshal would read the text twice
 		return fmt.Errorf("sqlite: definition of task %q cannot be read: %w", t.id, err)
 	}
 	task.Revision = revision
@@ -186,7 +200,7 @@ func (s *Store) decode(t *taskRow) error {
 	if len(s.cache) >= maxCache {
 		clear(s.cache)
 	}
-	s.cache[t.id] = decoded{t.definition, task}
+	s.cache[t.id] = &decoded{t.definition, task}
 	return nil
 }
 

@@ -58,8 +58,9 @@ CREATE TABLE runs (
     history       TEXT    NOT NULL DEFAULT ''  -- earlier attempts, JSON array
 ) STRICT, WITHOUT ROWID;
 
--- An occurrence is recorded once: by its schedule (or as catch-up), and once more by a backfill.
-CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us, trigger_ = 'backfill') WHERE trigger_ IN ('schedule', 'catch-up', 'backfill');
+-- An occurrence is recorded once: by its schedule (or as catch-up), and once more by a backfill. SQLite compares with up to two values in a
+-- list one by one; for more of them it would build a table anew for every row.
+CREATE UNIQUE INDEX runs_occurrence ON runs (task_id, scheduled_us, trigger_ = 'backfill') WHERE trigger_ NOT IN ('register', 'manual');
 CREATE INDEX runs_due     ON runs (kind, priority, due_us, id) WHERE state = 'pending' AND due_us IS NOT NULL;
 CREATE INDEX runs_live    ON runs (state, task_id, id, session) WHERE state IN ('pending', 'running');
 CREATE INDEX runs_key     ON runs (key, state, id) WHERE key <> '' AND state IN ('pending', 'running');
