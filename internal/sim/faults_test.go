@@ -80,8 +80,9 @@ func TestAnInstanceIsKilledBetweenTheEndOfHostCodeAndItsResult(t *testing.T) {
 			b.process.Kill()
 			return punctual.FinishReply{}, errDead
 		}})
-		a := w.Start("a")
-		require.NoError(t, a.Add(task))
+		a := w.Make("a")
+		require.NoError(t, a.Add(task)) // before the run can end, and with it the instance
+		a.Begin()
 		w.after(time.Second)
 		w.Start("b")
 		w.after(time.Minute)
