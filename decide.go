@@ -2,7 +2,6 @@ package punctual
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -184,9 +183,10 @@ func (r *rules) newRun(task *Task, trigger Trigger, at, now time.Time) Run {
 
 // room is where a decision about what is due finds place for its answer, so that a claim of hundreds needs no memory for each.
 type room struct {
-	status Status
-	runs   [1]Run
-	at     [1]time.Time
+	status  Status
+	pending [1]Run // more are rare
+	runs    [1]Run
+	at      [1]time.Time
 }
 
 // decideDue says what becomes of a task that Claim found due: first its pending runs, then its occurrences. The answer may lie in the room.
@@ -195,7 +195,7 @@ func (r *rules) decideDue(v View, room *room) (Change, error) {
 	task, status := &v.Record.Task, &room.status
 	g := newGate(task, &v)
 	var c Change
-	pending := slices.Clone(v.Pending)
+	pending := append(room.pending[:0], v.Pending...)
 	for i := range pending {
 		run := &pending[i]
 		fresh := run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual)

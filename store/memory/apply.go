@@ -92,7 +92,7 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 			s.tasks[t.id] = t
 			s.sorted.add(t, compareTasks)
 		}
-		t.define(c.Task)
+		s.define(t, c.Task)
 		t.updated = now
 		if t.ledger != nil {
 			t.ledger.mixed = true // requeue finds out

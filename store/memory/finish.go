@@ -211,8 +211,8 @@ func (s *Store) left(r *row, now int64) int64 {
 	switch {
 	case !r.state.Final():
 		due = min(due, r.dueAt())
-	case t.delay > 0 && t.next == noTime && t.fault() == "":
-		t.next = r.finished + t.delay.Microseconds()
+	case t.rare != nil && t.rare.delay > 0 && t.next == noTime && t.rare.fault == "":
+		t.next = r.finished + t.rare.delay.Microseconds()
 		due = min(due, t.next)
 	}
 	s.requeue(t)

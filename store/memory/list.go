@@ -16,6 +16,7 @@ const maxChunk = 512
 // Orders are passed to each call, because the same kind of list holds rows by id and by their end. The zero value is empty.
 type list[T any] struct {
 	chunks [][]T
+	near   position // where the last value came that was not appended; it may have moved since
 }
 
 // position is a place in a list: an index into the directory and one into the chunk. It is void after a change.
@@ -35,9 +36,14 @@ func (l *list[T]) seek(reached func(T) bool) position {
 	return position{c, sort.Search(len(chunk), func(i int) bool { return reached(chunk[i]) })}
 }
 
-// place returns the first place whose value is not less than the given one, in a list that is not empty. What is sought is often near
-// the end.
+// place returns the first place whose value is not less than the given one, in a list that is not empty. What is sought is often behind
+// what was added last, as when ids are counted up without leading zeros, or near the end.
 func (l *list[T]) place(value T, compare func(a, b T) int) position {
+	if p := l.near; p.chunk < len(l.chunks) {
+		if chunk := l.chunks[p.chunk]; p.index+1 < len(chunk) && compare(chunk[p.index], value) < 0 && compare(chunk[p.index+1], value) >= 0 {
+			return position{p.chunk, p.index + 1}
+		}
+	}
 	c := len(l.chunks) - 1
 	last := l.chunks[c]
 	if compare(last[0], value) > 0 {
@@ -80,6 +86,7 @@ func (l *list[T]) add(value T, compare func(a, b T) int) bool {
 	if other, _ := l.at(p); compare(other, value) == 0 {
 		return false
 	}
+	l.near = p
 	chunk := slices.Insert(l.chunks[p.chunk], p.index, value)
 	l.chunks[p.chunk] = chunk
 	if len(chunk) > maxChunk {
@@ -87,6 +94,9 @@ func (l *list[T]) add(value T, compare func(a, b T) int) bool {
 		right := slices.Clone(chunk[half:])
 		l.chunks[p.chunk] = slices.Clone(chunk[:half])
 		l.chunks = slices.Insert(l.chunks, p.chunk+1, right)
+		if p.index >= half {
+			l.near = position{p.chunk + 1, p.index - half}
+		}
 	}
 	return true
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -160,4 +162,24 @@ func TestContainsFoldMatchesASCIILettersInEitherCase(t *testing.T) {
 	} {
 		require.Equal(t, c.want, containsFold(c.s, c.part), "%q in %q", c.part, c.s)
 	}
+}
+
+// Numbers without leading zeros come in several ascending runs, each of which goes on where it stands.
+func TestListTakesIDsThatCountUp(t *testing.T) {
+	var l list[string]
+	var want []string
+	for i := range 20_000 {
+		id := strconv.Itoa(i)
+		require.True(t, l.add(id, strings.Compare))
+		require.False(t, l.add(id, strings.Compare))
+		want = append(want, id)
+		if i%7 == 0 {
+			gone := want[len(want)/2]
+			require.True(t, l.remove(gone, strings.Compare))
+			require.False(t, l.remove(gone, strings.Compare))
+			want = slices.Delete(want, len(want)/2, len(want)/2+1)
+		}
+	}
+	slices.Sort(want)
+	require.True(t, slices.Equal(want, slices.Collect(l.ascend(position{}))))
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"math"
+	"slices"
 
 	"github.com/punctual-go/punctual"
 )
@@ -54,6 +55,9 @@ func (q *queue) set(e *entry, due int64) {
 	case e.queue != q:
 		e.leave()
 		e.queue = q
+		if n := len(q.heap); n == cap(q.heap) {
+			q.heap = slices.Grow(q.heap, max(n, 16)) // append would copy a large heap four times as often
+		}
 		q.heap = append(q.heap, queued{})
 		q.up(len(q.heap)-1, queued{due, e})
 		return

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/benbjohnson/clock"
 
@@ -47,12 +48,13 @@ type Store struct {
 	ledger   list[*row] // all rows, by id
 	ended    list[*row] // rows in a final state, by their end and then id
 	sessions map[string]*session
-	free     []string            // keys that the call under way has freed
-	record   punctual.Record     // shown to the decide function under way
-	instance *string             // the name of the last run's, see shareInstance
-	traits   *traits             // of the last run, see share
-	alive    int                 // sessions that are open
-	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it
+	free     []string                // keys that the call under way has freed
+	record   punctual.Record         // shown to the decide function under way
+	instance *string                 // the name of the last run's, see shareInstance
+	traits   *traits                 // of the last run, see share
+	policies unique.Handle[policies] // of the last definition, see sharePolicies
+	alive    int                     // sessions that are open
+	dead     map[string]struct{}     // ids of all that are dead: however late an instance comes back, it has to learn of it
 
 	watch watchers
 }

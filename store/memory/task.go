@@ -27,7 +27,6 @@ type task struct {
 	anchor int64
 	next   int64
 	last   int64
-	delay  time.Duration
 	rare   *rare // nil while all of it is zero
 
 	ledger   *ledger // nil while the task has no runs
@@ -67,13 +66,19 @@ type own struct {
 
 // rare is what most tasks never have.
 type rare struct {
+	delay    time.Duration
 	skipping punctual.Skipping
 	fault    string
 }
 
 func (t *task) kind() string { return t.policies.Value().kind }
 
-func (t *task) fault() string { return t.seldom().fault }
+func (t *task) fault() string {
+	if t.rare == nil {
+		return ""
+	}
+	return t.rare.fault
+}
 
 // seldom returns what most tasks never have; the answer is a copy.
 func (t *task) seldom() rare {
@@ -85,15 +90,19 @@ func (t *task) seldom() rare {
 
 // setSeldom replaces it, and spends no memory when there is nothing to keep.
 func (t *task) setSeldom(r rare) {
-	t.rare = nil
-	if r != (rare{}) {
+	switch {
+	case r == rare{}:
+		t.rare = nil
+	case t.rare != nil:
+		*t.rare = r
+	default:
 		kept := r // only what is kept goes to the heap
 		t.rare = &kept
 	}
 }
 
-// define replaces the definition by a copy.
-func (t *task) define(d *punctual.Task) {
+// define replaces the definition of a task by a copy.
+func (s *Store) define(t *task, d *punctual.Task) {
 	t.schedule, t.revision, t.own = d.Schedule, d.Revision, nil
 	if d.Name != "" || len(d.Payload) > 0 || len(d.Labels) > 0 || d.Trace != "" {
 		t.own = &own{name: d.Name, payload: bytes.Clone(d.Payload), labels: maps.Clone(d.Labels), trace: d.Trace}
@@ -103,9 +112,15 @@ func (t *task) define(d *punctual.Task) {
 		maxActive: d.MaxActive, maxQueued: d.MaxQueued, key: d.ConcurrencyKey, keyLimit: d.ConcurrencyLimit, priority: d.Priority, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	}
-	if t.policies == (unique.Handle[policies]{}) || t.policies.Value() != p {
-		t.policies = unique.Make(p)
+	t.policies = s.sharePolicies(p)
+}
+
+// sharePolicies returns a handle that all tasks with these policies share. Those of the task before are mostly the same.
+func (s *Store) sharePolicies(p policies) unique.Handle[policies] {
+	if s.policies == (unique.Handle[policies]{}) || s.policies.Value() != p {
+		s.policies = unique.Make(p)
 	}
+	return s.policies
 }
 
 // owned returns the fields that a task has for itself.
@@ -118,9 +133,9 @@ func (t *task) owned() own {
 
 // enter replaces the state, which ends a fault.
 func (t *task) enter(s *punctual.Status) {
-	t.paused, t.delay = s.Paused, s.Delay
+	t.paused = s.Paused
 	t.anchor, t.next, t.last = s.Anchor.UnixMicro(), s.NextRunAt.UnixMicro(), s.LastOccurrence.UnixMicro()
-	t.setSeldom(rare{skipping: s.Skipping})
+	t.setSeldom(rare{delay: s.Delay, skipping: s.Skipping})
 }
 
 // setAside keeps why the task cannot be decided.
@@ -147,7 +162,7 @@ func (t *task) record(r *punctual.Record) {
 	t.definition(&r.Task)
 	seldom := t.seldom()
 	r.Status = punctual.Status{
-		Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: t.delay,
+		Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: seldom.delay,
 		Skipping: seldom.skipping,
 	}
 	r.Fault, r.CreatedAt, r.UpdatedAt = seldom.fault, instant(t.created), instant(t.updated)
