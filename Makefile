@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots image test race lint fmt fuzz bench cover cross oracle sim model faults ci
+.PHONY: help demo screenshots image test race lint fmt fuzz bench cover cross oracle sim model faults races ci
 
 GOFUMPT := $(shell sed -n 's/^GOFUMPT=//p' .ci/run)
 
@@ -53,6 +53,10 @@ sim: ## check the promises in SEEDS (10000) simulated clusters, from seed SEED (
 
 faults: ## kill, stop and cut off real instances over real servers, KILLS (40) times in each setting (long)
 	cd internal/faults && PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -v -timeout 30m -parallel 3 . -args -long -lease 1500ms -kills $(or $(KILLS),40)
+
+races: ## let edits, results, beats and reclaims of the durable stores meet ROUNDS (10000) times each (long)
+	for store in sqlite postgres mysql; do (cd store/$$store && PUNCTUAL_REQUIRE_SERVICES=1 go test -count=1 -v -timeout 0 . \
+		-run 'Contract$$/race/(against|one_outcome)' -args -rounds $(or $(ROUNDS),10000)) || exit; done
 
 ci: ## everything that a change has to pass
 	bash .ci/run

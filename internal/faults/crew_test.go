@@ -152,42 +152,72 @@ type group struct {
 	work  chore
 }
 
-// addTogether registers groups of tasks, all in one transaction, of which the first is due soon, at an instant that comes after the commit.
-func (c *crew) addTogether(soon time.Duration, groups ...group) {
+// addTogether registers groups of tasks of which the first is due soon, at an instant that comes after the last commit, and returns that
+// instant. There is a transaction for each few hundred tasks, since others wait for a SQLite file while one lasts. The first of them shows
+// how long all will take; a machine that is too slow for it begins anew with more time.
+func (c *crew) addTogether(soon time.Duration, groups ...group) time.Time {
 	c.t.Helper()
-	for ; ; soon *= 2 {
+	const part = 500
+	var tasks []punctual.Task
+	var after []time.Duration
+	for _, g := range groups {
+		payload, err := json.Marshal(g.work)
+		require.NoError(c.t, err)
+		for i := range g.n {
+			tasks = append(tasks, punctual.Task{ID: fmt.Sprintf("%s%d", g.id, i), MisfireGrace: time.Hour, Payload: payload})
+			after = append(after, g.after)
+		}
+	}
+	for {
 		begun := time.Now()
 		due := begun.Add(soon)
-		h := &hosted{crew: c}
-		err := Together(c.t.Context(), c.store, bare(c.t, c.dsn), func(through punctual.Editor) error {
-			h.Editor = through
-			in := c.host.In(h)
-			for _, g := range groups {
-				payload, err := json.Marshal(g.work)
-				if err != nil {
-					return err
-				}
-				for i := range g.n {
-					task := punctual.Task{ID: fmt.Sprintf("%s%d", g.id, i), Schedule: punctual.Once(due.Add(g.after)), MisfireGrace: time.Hour, Payload: payload}
-					if err := in.Add(c.t.Context(), task); err != nil {
-						return err
-					}
-					if time.Since(begun) > soon*3/4 {
-						return errTooLate
-					}
-				}
-			}
-			return nil
+		for i := range tasks {
+			tasks[i].Schedule = punctual.Once(due.Add(after[i]))
+		}
+		first := min(part, len(tasks))
+		err := c.addAll(tasks[:first], func() bool {
+			return time.Since(begun) < soon*3/4
+		}, func() bool {
+			return first == len(tasks) || time.Since(begun)*time.Duration(len(tasks)/first) < soon/3
 		})
 		if errors.Is(err, errTooLate) || errors.Is(err, punctual.ErrInvalidTask) {
+			soon = max(2*soon, 3*time.Since(begun)*time.Duration(len(tasks)/first))
 			continue // the machine is busy with something else, too
 		}
 		require.NoError(c.t, err)
+		always := func() bool { return true }
+		for more := range slices.Chunk(tasks[first:], part) {
+			require.NoError(c.t, c.addAll(more, always, always))
+		}
+		return due
+	}
+}
+
+// addAll registers tasks in one transaction, which does not take place when there is no time for the next or in the end.
+func (c *crew) addAll(tasks []punctual.Task, forOne, forAll func() bool) error {
+	h := &hosted{crew: c}
+	err := Together(c.t.Context(), c.store, bare(c.t, c.dsn), func(through punctual.Editor) error {
+		h.Editor = through
+		in := c.host.In(h)
+		for i := range tasks {
+			if err := in.Add(c.t.Context(), tasks[i]); err != nil {
+				return err
+			}
+			if !forOne() {
+				return errTooLate
+			}
+		}
+		if !forAll() {
+			return errTooLate
+		}
+		return nil
+	})
+	if err == nil {
 		for _, note := range h.notes {
 			note()
 		}
-		return
 	}
+	return err
 }
 
 var errTooLate = errors.New("the commit would be too late")
@@ -283,6 +313,18 @@ func (c *crew) await(what string, so func() bool) {
 		case <-news:
 		case <-time.After(20 * time.Millisecond): // it may not be a note that makes it so
 		}
+	}
+}
+
+// awaitCount waits until so many events match. However long that takes, the number has to grow.
+func (c *crew) awaitCount(what string, n int, match func(e *event) bool) {
+	c.t.Helper()
+	for got := c.count(match); got < n; {
+		before := got
+		c.await(fmt.Sprintf("%s, %d of %d so far", what, before, n), func() bool {
+			got = c.count(match)
+			return got > before
+		})
 	}
 }
 

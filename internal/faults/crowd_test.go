@@ -22,8 +22,9 @@ func TestManyProcessesAndManyTasksDueAtTheSameInstant(t *testing.T) {
 		for range instances - 1 {
 			crew = append(crew, c.launch(orders{Concurrency: batch}))
 		}
-		c.addTogether(ahead, group{id: "t", n: tasks})
-		c.await("all to be executed", func() bool { return c.count(func(e *event) bool { return e.What == isEnded }) == tasks })
+		due := c.addTogether(ahead, group{id: "t", n: tasks})
+		time.Sleep(time.Until(due))
+		c.awaitCount("all to be executed", tasks, func(e *event) bool { return e.What == isEnded })
 		v := c.finish()
 		assert.Equal(t, []int{tasks, tasks, tasks}, []int{v.Occurrences, v.Runs, v.Executions})
 		for _, e := range c.find(func(e *event) bool { return e.What == isFailed }) {

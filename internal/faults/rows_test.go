@@ -84,6 +84,41 @@ func TestProcessesLeaveAloneWhatANewerVersionWrote(t *testing.T) {
 	})
 }
 
+// The version before has made the tables, and one of its instances is alive when they are brought up to date and goes on. Its statements are
+// those that it has, though the process is not.
+func TestAnInstanceOfTheVersionBeforeGoesOnWhenTablesAreBroughtUpToDate(t *testing.T) {
+	on(t, all, func(t *testing.T, dsn string) {
+		first, err := Open(t.Context(), dsn)
+		require.NoError(t, err)
+		require.NoError(t, first.Close())
+		versions := "DELETE FROM " + table(dsn, "migrations") + " WHERE version > 1"
+		switch {
+		case strings.HasPrefix(dsn, "postgres://"):
+			versions = "DELETE FROM " + table(dsn, "punctual_migrations") + " WHERE version > 1"
+		case !strings.Contains(dsn, "@tcp("):
+			versions = "PRAGMA user_version = 1"
+		}
+		beat := func(session string) string {
+			return "INSERT INTO " + table(dsn, "sessions") + " (id, instance, version, started_us, seen_us, expires_us, offset_us, in_flight, dead) VALUES ('" +
+				session + "', '" + session + "', 'before', 1, 1, 9000000000000000, 0, 0, false)"
+		}
+		require.NoError(t, execute(t, dsn, "ALTER TABLE "+table(dsn, "sessions")+" DROP COLUMN kinds", versions, beat("was there")))
+		store, err := Open(t.Context(), dsn)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		require.NoError(t, execute(t, dsn, beat("came later"), "UPDATE "+table(dsn, "sessions")+" SET seen_us = 2 WHERE id = 'was there'"))
+		_, err = store.Beat(t.Context(), punctual.BeatRequest{Session: "new", Instance: "new", Lease: time.Hour, Kinds: []string{"mail"}})
+		require.NoError(t, err)
+		instances, err := store.Instances(t.Context())
+		require.NoError(t, err)
+		kinds := map[string][]string{}
+		for _, i := range instances {
+			kinds[i.Name] = i.Kinds
+		}
+		assert.Equal(t, map[string][]string{"was there": nil, "came later": nil, "new": {"mail"}}, kinds, "who does not tell counts as handling all")
+	})
+}
+
 // dumpRuns reads runs as they are stored.
 func (c *crew) dumpRuns(where string) []string {
 	c.t.Helper()

@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"database/sql"
+	"flag"
 	"testing"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -13,7 +14,7 @@ import (
 )
 
 // raceRounds is how often each race of the suite is run: each round is some transactions of a server.
-const raceRounds = 40
+var raceRounds = flag.Int("rounds", 40, "how often each race of the suite is run")
 
 func TestStoreContract(t *testing.T) {
 	server(t)
@@ -33,7 +34,7 @@ func TestStoreContract(t *testing.T) {
 		require.NoError(t, store.(*mysql.Store).Close())
 		return again(t, store)
 	}
-	storetest.Run(t, fresh, storetest.WithRounds(raceRounds), storetest.WithReopen(reopen), storetest.WithPeer(again))
+	storetest.Run(t, fresh, storetest.WithRounds(*raceRounds), storetest.WithReopen(reopen), storetest.WithPeer(again))
 }
 
 // The same on a pool whose sessions are set up in every respect unlike those of Open.

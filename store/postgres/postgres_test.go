@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -74,7 +75,7 @@ func open(t testing.TB, schema string, opts ...postgres.Option) *postgres.Store 
 }
 
 // raceRounds is how often each race of the suite is run, since here each round is some transactions on a disk.
-const raceRounds = 60
+var raceRounds = flag.Int("rounds", 60, "how often each race of the suite is run")
 
 // contract runs the suite with stores of a data source.
 func contract(t *testing.T, dsn string, rounds int, opts ...postgres.Option) {
@@ -99,9 +100,9 @@ func contract(t *testing.T, dsn string, rounds int, opts ...postgres.Option) {
 	storetest.Run(t, fresh, storetest.WithRounds(rounds), storetest.WithReopen(reopen), storetest.WithPeer(again))
 }
 
-func TestStoreContract(t *testing.T) { contract(t, dsn, raceRounds) }
+func TestStoreContract(t *testing.T) { contract(t, dsn, *raceRounds) }
 
 // The store works in the same way without anything that belongs to a session.
 func TestStoreContractWithoutNamedStatements(t *testing.T) {
-	contract(t, dsn, raceRounds/6, postgres.WithPooler(true))
+	contract(t, dsn, *raceRounds/6, postgres.WithPooler(true))
 }

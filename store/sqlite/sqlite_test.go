@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"flag"
 	"path/filepath"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func open(t testing.TB, path string, opts ...sqlite.Option) *sqlite.Store {
 
 // raceRounds is how often each race of the suite is run: enough to find what a lock would forget, since here each round is some
 // transactions on a disk.
-const raceRounds = 60
+var raceRounds = flag.Int("rounds", 60, "how often each race of the suite is run")
 
 // patience is how long a handle waits for the other one. SQLite's waiting is not fair: under the race detector, and with both handles
 // writing all the time, one may wait for more than the default.
@@ -48,5 +49,5 @@ func TestStoreContract(t *testing.T) {
 		require.NoError(t, store.(*sqlite.Store).Close())
 		return again(t, store)
 	}
-	storetest.Run(t, fresh, storetest.WithRounds(raceRounds), storetest.WithReopen(reopen), storetest.WithPeer(again))
+	storetest.Run(t, fresh, storetest.WithRounds(*raceRounds), storetest.WithReopen(reopen), storetest.WithPeer(again))
 }

@@ -402,6 +402,52 @@ var raceCases = []testCase{
 		},
 	},
 	{
+		name:    "a late result against the one that counts",
+		promise: "when a run was taken over, the result of the attempt that runs stands and its repeat is answered already, and that of the attempt before is stale and a note, in whichever order they come",
+		needs:   needLeaser,
+		check: func(f *fixture) {
+			f.add("task")
+			other := f.peer("session-b")
+			for round := range f.rounds {
+				session := fmt.Sprintf("session-%d", round)
+				f.beat(session, time.Minute)
+				first := f.running("task")
+				first.Session = session
+				f.put(first)
+				f.now = f.now.Add(time.Hour)
+				other.now = f.now
+				other.reclaim(5)
+				second := other.claim(5).Started[0]
+				f.now = f.now.Add(time.Second)
+				other.now = f.now
+				late, counts := f.outcome(first, punctual.StateSucceeded), other.outcome(second, punctual.StateFailed)
+				var verdicts [2]punctual.Verdict
+				f.together(2, func(i int) error {
+					own, item := f, late
+					if i == 1 {
+						own, item = other, counts
+					}
+					reply, err := own.store.Finish(f.ctx, punctual.FinishRequest{Now: f.now, Session: own.session, Items: []punctual.Finish{item}})
+					if err == nil {
+						verdicts[i] = reply.Verdicts[0]
+					}
+					return err
+				})
+				f.same([2]punctual.Verdict{stale, applied}, verdicts, "verdicts on the late result and on the one that counts")
+				f.same([]punctual.Verdict{already, stale}, other.finish(counts, late), "verdicts on their repeats")
+				got := f.run(first.ID)
+				f.same(punctual.StateFailed, got.State, "State")
+				f.same(2, got.Attempt, "Attempt")
+				f.same(2, len(got.History), "length of History: the attempt that was lost, and its result")
+				f.change("task", punctual.Change{Remove: true})
+				f.add("task")
+				if f.Failed() {
+					return
+				}
+			}
+		},
+	},
+	{
 		name:    "a beat against a reclaim",
 		promise: "either the lease stands and Reclaim gets nothing, or the session is lost and its runs are taken; never both",
 		needs:   needLeaser,
