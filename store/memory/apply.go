@@ -33,11 +33,11 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 			r.fill(&v.Pending[i])
 		}
 	}
-	if v.Active = len(l.running); v.Active > 0 {
-		v.OldestActive = l.running[0].id
+	if running := l.live.running(); len(running) > 0 {
+		v.Active, v.OldestActive = len(running), running[0].id
 	}
-	v.KeyWaiting = l.forKey
-	if waiting := l.waiting(); len(waiting) > 0 {
+	v.KeyWaiting = l.live.forKey()
+	if waiting := l.live.waiting(); len(waiting) > 0 {
 		newest := waiting[len(waiting)-1].copy()
 		v.Waiting, v.Waiter = len(waiting), &newest
 	}

@@ -16,34 +16,32 @@ func (s *Store) requeue(t *task) {
 		s.unqueue(t)
 		return
 	}
-	p := t.policies.Value()
-	kind, due := p.kind, int64(never)
+	due := int64(never)
 	if t.next != noTime {
 		due = t.next
 	}
 	switch l := t.ledger; {
 	case l == nil:
 	case l.mixed:
-		due = min(due, s.requeueForeign(t, kind, p.priority))
-	case len(l.pending) > 0:
-		due = min(due, l.pending[0].dueAt())
+		due = min(due, s.requeueForeign(t))
+	default:
+		due = min(due, l.live.firstDue())
 	}
-	t.entry.task = t
-	s.queueOf(lane{kind, p.priority}).set(&t.entry, due)
+	t.entry.set(due)
 }
 
 // dueBy reports whether a task may still have a place among what is due.
 func (t *task) dueBy(now int64) bool {
 	l := t.ledger
-	return t.next != noTime && t.next <= now || l != nil && (l.mixed || len(l.pending) > 0 && l.pending[0].dueAt() <= now)
+	return t.next != noTime && t.next <= now || l != nil && (l.mixed || l.live.firstDue() <= now)
 }
 
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
-func (s *Store) requeueForeign(t *task, own string, priority int) (due int64) {
-	l := t.ledger
+func (s *Store) requeueForeign(t *task) (due int64) {
+	l, own := t.ledger, t.entry.queue.lane
 	first := make(map[string]int64)
-	for _, r := range l.pending {
+	for _, r := range l.live.pending() {
 		if _, later := first[r.traits.kind]; !later {
 			first[r.traits.kind] = r.dueAt()
 		}
@@ -57,7 +55,7 @@ func (s *Store) requeueForeign(t *task, own string, priority int) (due int64) {
 	due = never
 	l.mixed = false
 	for kind, at := range first {
-		if kind == own {
+		if kind == own.kind {
 			due = at
 			continue
 		}
@@ -65,14 +63,17 @@ func (s *Store) requeueForeign(t *task, own string, priority int) (due int64) {
 		if l.foreign == nil {
 			l.foreign = make(map[string]*entry)
 		}
-		if l.foreign[kind] == nil {
-			l.foreign[kind] = &entry{task: t}
+		e := l.foreign[kind]
+		if e == nil {
+			e = &entry{task: t}
+			l.foreign[kind] = e
 		}
-		s.queueOf(lane{kind, priority}).set(l.foreign[kind], at)
+		e.move(s.queueOf(lane{kind, own.priority}))
+		e.set(at)
 	}
-	if e := l.foreign[own]; e != nil {
+	if e := l.foreign[own.kind]; e != nil {
 		e.leave() // the task has this kind again, and its own place covers it
-		delete(l.foreign, own)
+		delete(l.foreign, own.kind)
 	}
 	return due
 }
@@ -149,11 +150,11 @@ func (t *task) dueRuns(now int64, kinds []string) []*row {
 	if l == nil {
 		return nil
 	}
-	n := 0
-	for n < len(l.pending) && l.pending[n].dueAt() <= now {
+	due, n := l.live.pending(), 0
+	for n < len(due) && due[n].dueAt() <= now {
 		n++
 	}
-	due := l.pending[:n]
+	due = due[:n]
 	if !l.mixed || kinds == nil {
 		return due
 	}

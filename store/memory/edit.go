@@ -38,7 +38,7 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	}
 	var pending []*row
 	if t != nil && t.ledger != nil {
-		pending = t.ledger.pending
+		pending = t.ledger.live.pending()
 	}
 	v := s.view(t, pending, req.ConcurrencyKey)
 	v.Now, v.Slots, v.Run = reply.Now, req.Slots, named
@@ -71,6 +71,7 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	}
 	left := allowance{req.Limit, maps.Clone(req.KindLimits)}
 	started := s.claim(&req, &left, &reply)
+	defer s.keepRoom(started)
 	var few [8]*queue
 	if due := nextDue(left.without(s.queuesOf(req.Kinds, few[:0]))); due != never {
 		reply.NextDue = instant(due)
@@ -84,13 +85,20 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	return reply, nil
 }
 
+// keepRoom keeps the room of what a claim started for the next one, and nothing that it held.
+func (s *Store) keepRoom(started []*row) {
+	clear(started)
+	s.room = started[:0]
+}
+
 // fairBatch is how many tasks one Claim decides at most, so that it does not keep others from the store for long.
 const fairBatch = 1000
 
 // claim decides what is due and returns what was started. Tasks that remain due stay out of the queues until the end, so that none is
 // shown twice.
 func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctual.ClaimReply) []*row {
-	var done applied
+	done := applied{started: s.room}
+	s.room = nil
 	var again []*task
 	defer func() {
 		for _, t := range again {

@@ -79,6 +79,9 @@ func (s *Store) finish(item *punctual.Finish, now int64) (punctual.Verdict, int6
 
 // finishing returns the row that an outcome is about; nil when there is none.
 func (s *Store) finishing(item *punctual.Finish) *row {
+	if r := s.flying.find(item.RunID); r != nil {
+		return r
+	}
 	if t := s.tasks[item.TaskID]; t != nil {
 		if r := s.findOf(t, item.RunID); r != nil {
 			return r
@@ -202,20 +205,22 @@ func (r *row) keepResult(item *punctual.Finish) {
 // here. It returns when the earliest of it all is due.
 func (s *Store) left(r *row, now int64) int64 {
 	t := r.task
-	l, due := t.ledger, int64(never)
-	if waiting := l.waiting(); len(waiting) > 0 {
+	l, due, moved := t.ledger, int64(never), !r.state.Final()
+	if waiting := l.live.waiting(); len(waiting) > 0 {
 		first := waiting[0]
 		s.rewrite(first, func() { first.due = now })
-		due = now
+		due, moved = now, true
 	}
 	switch {
 	case !r.state.Final():
 		due = min(due, r.dueAt())
 	case t.rare != nil && t.rare.delay > 0 && t.next == noTime && t.rare.fault == "":
 		t.next = r.finished + t.rare.delay.Microseconds()
-		due = min(due, t.next)
+		due, moved = min(due, t.next), true
 	}
-	s.requeue(t)
+	if moved {
+		s.requeue(t)
+	}
 	if !t.exists || t.fault() != "" {
 		return never
 	}

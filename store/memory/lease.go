@@ -40,13 +40,23 @@ func (s *Store) sessionOf(id string) *session {
 
 // sessionNamed returns the session with the id for a run that only names it; nil for none.
 func (s *Store) sessionNamed(id string) *session {
-	if id == "" {
+	switch {
+	case id == "":
 		return nil
+	case s.named == nil || s.named.info.Session != id:
+		ses := s.sessions[id]
+		if ses == nil {
+			return &session{info: punctual.Instance{Session: id}}
+		}
+		s.named = ses
 	}
-	if ses := s.sessions[id]; ses != nil {
-		return ses
-	}
-	return &session{info: punctual.Instance{Session: id}}
+	return s.named
+}
+
+// drop forgets a session.
+func (s *Store) drop(id string) {
+	delete(s.sessions, id)
+	s.named = nil
 }
 
 // own gives a running run to the session that it names.
@@ -75,7 +85,7 @@ func (s *Store) disown(r *row) {
 		ses.orders--
 	}
 	if ses.state == sessionUnknown && len(ses.runs) == 0 {
-		delete(s.sessions, ses.info.Session)
+		s.drop(ses.info.Session)
 	}
 }
 
@@ -155,7 +165,7 @@ func (s *Store) reclaimAll(req *punctual.ReclaimRequest) (reply punctual.Reclaim
 			reply.Runs = append(reply.Runs, r.copy())
 		}
 		if len(ses.runs) == 0 {
-			delete(s.sessions, id)
+			s.drop(id)
 		}
 	}
 	reply.More = len(reply.Runs) >= req.Limit

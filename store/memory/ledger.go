@@ -2,8 +2,6 @@ package memory
 
 import (
 	"math"
-	"slices"
-	"sort"
 
 	"github.com/punctual-go/punctual"
 )
@@ -11,18 +9,11 @@ import (
 // ledger is what is known of one task's runs.
 type ledger struct {
 	oldest, newest *row // the ends of its rows, which are linked by id
-	final          int  // how many rows are final
 	occurrences    occurrences
-	traits         *traits // of the last row, see share
-
-	running []*row  // by id
-	lone    [1]*row // room for running, since most tasks have one run at a time
-	pending []*row  // in due order, then those that wait for the gate, then those that wait for their key
-	forKey  int     // how many wait for their key
-	// mixed is set while pending runs may have another kind than the task, which was given a new one meanwhile; foreign then
-	// holds the places of those kinds among what is due.
-	mixed   bool
-	foreign map[string]*entry
+	live           live
+	foreign        map[string]*entry // while it is mixed: the places of other kinds than the task's among what is due
+	final          int32             // how many rows are final
+	mixed          bool              // pending runs may have another kind than the task, which was given a new one meanwhile
 }
 
 func newLedger() *ledger {
@@ -32,14 +23,13 @@ func newLedger() *ledger {
 // share returns the traits: those of the ledger's row before or of the store's row before if they are the same.
 func (s *Store) share(l *ledger, t traits) *traits {
 	switch {
-	case l.traits != nil && *l.traits == t:
-		return l.traits
+	case l.newest != nil && *l.newest.traits == t:
+		return l.newest.traits
 	case s.traits == nil || *s.traits != t:
 		other := t // only what is kept goes to the heap
 		s.traits = &other
 	}
-	l.traits = s.traits
-	return l.traits
+	return s.traits
 }
 
 // link enters a row by its id. Rows arrive almost in order.
@@ -172,19 +162,6 @@ func (l *ledger) release(r *row) {
 	}
 }
 
-// queuing returns the index of the oldest run that waits for the gate.
-func (l *ledger) queuing() int {
-	return sort.Search(len(l.pending), func(i int) bool { return l.pending[i].due == noTime })
-}
-
-// waiting returns the runs that wait for the gate, oldest first.
-func (l *ledger) waiting() []*row {
-	if len(l.pending) == 0 {
-		return nil
-	}
-	return l.pending[l.queuing() : len(l.pending)-l.forKey]
-}
-
 // insert adds a row for a copy of the run and reports whether it did: not when the run's occurrence has one already.
 func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
 	if t.ledger == nil {
@@ -233,20 +210,15 @@ func (s *Store) index(r *row) {
 	s.indexKey(r)
 	switch r.state {
 	case punctual.StateRunning:
-		if l.running == nil {
-			l.running = l.lone[:0]
-		}
-		l.running = insertSorted(l.running, r, compareRows)
+		l.live.add(r)
 		s.own(r)
+		s.flying.add(r)
 	case punctual.StatePending:
-		l.pending = insertSorted(l.pending, r, comparePending)
-		if r.waitsForKey {
-			l.forKey++
-		}
+		l.live.add(r)
 	default:
 		l.final++
 		s.ended.add(r, compareEnded)
-		if l.final > s.history {
+		if int(l.final) > s.history {
 			s.bound(l, r)
 		}
 	}
@@ -258,13 +230,11 @@ func (s *Store) unindex(r *row) {
 	s.unindexKey(r)
 	switch r.state {
 	case punctual.StateRunning:
-		l.running = removeSorted(l.running, r, compareRows)
+		l.live.drop(r)
 		s.disown(r)
+		s.flying.drop(r)
 	case punctual.StatePending:
-		l.pending = removeSorted(l.pending, r, comparePending)
-		if r.waitsForKey {
-			l.forKey--
-		}
+		l.live.drop(r)
 	default:
 		l.final--
 		s.ended.remove(r, compareEnded)
@@ -279,22 +249,4 @@ func (s *Store) bound(l *ledger, newest *row) {
 			return
 		}
 	}
-}
-
-func insertSorted(rows []*row, r *row, compare func(a, b *row) int) []*row {
-	if n := len(rows); n == 0 || compare(rows[n-1], r) < 0 {
-		return append(rows, r)
-	}
-	i, _ := slices.BinarySearchFunc(rows, r, compare)
-	return slices.Insert(rows, i, r)
-}
-
-// removeSorted gives the slice up when it becomes empty: an idle task should hold no more than it needs.
-func removeSorted(rows []*row, r *row, compare func(a, b *row) int) []*row {
-	if len(rows) == 1 {
-		rows[0] = nil
-		return nil
-	}
-	i, _ := slices.BinarySearchFunc(rows, r, compare)
-	return slices.Delete(rows, i, i+1)
 }

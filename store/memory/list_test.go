@@ -107,21 +107,23 @@ func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 	entries := make([]*entry, 500)
 	due := make(map[*entry]int64)
 	for i := range entries {
-		entries[i] = &entry{task: &task{id: string(rune('a'+i%26)) + string(rune('0'+i/26))}}
+		entries[i] = &entry{queue: q, task: &task{id: string(rune('a'+i%26)) + string(rune('0'+i/26))}}
 	}
 	require.Equal(t, int64(never), q.due())
 	for range 20000 {
 		e := entries[random.IntN(len(entries))]
 		switch random.IntN(4) {
 		case 0:
-			q.set(e, never)
+			e.set(never)
 			delete(due, e)
 		case 1:
-			other.set(e, 1)
+			e.move(other)
+			e.set(1)
 			delete(due, e)
 		default:
 			due[e] = int64(random.IntN(50))
-			q.set(e, due[e])
+			e.move(q)
+			e.set(due[e])
 		}
 	}
 	require.Len(t, q.heap, len(due))
@@ -133,7 +135,7 @@ func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 		require.False(t, i > 0 && top.before(last), "%d %s after %d %s", top.due, top.entry.task.id, last.due, lastID(last))
 		last = top
 		top.entry.leave()
-		require.Nil(t, top.entry.queue)
+		require.Zero(t, top.entry.place)
 	}
 }
 

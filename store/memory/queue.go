@@ -32,11 +32,11 @@ type queued struct {
 	entry *entry
 }
 
-// entry is a task's place in a queue.
+// entry is a task's place among what is due.
 type entry struct {
 	task  *task
-	queue *queue // nil when the entry is in none
-	index int
+	queue *queue // where it belongs; nil for a ghost
+	place int    // one more than its index in the queue's heap; zero while it is not in there
 }
 
 func (a queued) before(b queued) bool {
@@ -46,40 +46,43 @@ func (a queued) before(b queued) bool {
 	return a.entry.task.id < b.entry.task.id
 }
 
-// set puts e where it belongs for a due time, moves it there, or takes it out when that is never.
-func (q *queue) set(e *entry, due int64) {
+// move makes q the queue where e belongs.
+func (e *entry) move(q *queue) {
+	if e.queue != q {
+		e.leave()
+		e.queue = q
+	}
+}
+
+// set puts e into its queue for a due time, moves it there, or takes it out when that is never.
+func (e *entry) set(due int64) {
+	q := e.queue
 	switch {
 	case due == never:
 		e.leave()
-		return
-	case e.queue != q:
-		e.leave()
-		e.queue = q
+	case e.place == 0:
 		if n := len(q.heap); n == cap(q.heap) {
 			q.heap = slices.Grow(q.heap, max(n, 16)) // append would copy a large heap four times as often
 		}
 		q.heap = append(q.heap, queued{})
 		q.up(len(q.heap)-1, queued{due, e})
-		return
-	}
-	if q.heap[e.index].due != due {
-		q.fix(e.index, queued{due, e})
+	case q.heap[e.place-1].due != due:
+		q.fix(e.place-1, queued{due, e})
 	}
 }
 
-// leave takes e out of its queue, if it is in one.
+// leave takes e out of its queue, if it is in there.
 func (e *entry) leave() {
-	q := e.queue
-	if q == nil {
+	if e.place == 0 {
 		return
 	}
-	e.queue = nil
-	n := len(q.heap) - 1
+	q, i, n := e.queue, e.place-1, len(e.queue.heap)-1
+	e.place = 0
 	last := q.heap[n]
 	q.heap[n] = queued{}
 	q.heap = q.heap[:n]
-	if e.index < n {
-		q.fix(e.index, last)
+	if i < n {
+		q.fix(i, last)
 	}
 }
 
@@ -93,7 +96,7 @@ func (q *queue) due() int64 {
 
 func (q *queue) put(i int, x queued) {
 	q.heap[i] = x
-	x.entry.index = i
+	x.entry.place = i + 1
 }
 
 // fix puts x at i or wherever it belongs from there.

@@ -48,8 +48,11 @@ type Store struct {
 	ledger   list[*row] // all rows, by id
 	ended    list[*row] // rows in a final state, by their end and then id
 	sessions map[string]*session
+	named    *session                // the one that was named last, see sessionNamed
+	flying   flying                  // running rows, to be found by id
 	free     []string                // keys that the call under way has freed
 	record   punctual.Record         // shown to the decide function under way
+	room     []*row                  // empty, for what the next claim starts
 	instance *string                 // the name of the last run's, see shareInstance
 	traits   *traits                 // of the last run, see share
 	policies unique.Handle[policies] // of the last definition, see sharePolicies

@@ -71,7 +71,13 @@ type rare struct {
 	fault    string
 }
 
-func (t *task) kind() string { return t.policies.Value().kind }
+// kind is that of the definition; a ghost has none.
+func (t *task) kind() string {
+	if t.entry.queue == nil {
+		return ""
+	}
+	return t.entry.queue.lane.kind
+}
 
 func (t *task) fault() string {
 	if t.rare == nil {
@@ -113,6 +119,10 @@ func (s *Store) define(t *task, d *punctual.Task) {
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	}
 	t.policies = s.sharePolicies(p)
+	t.entry.task = t
+	if at := t.entry.queue; at == nil || at.lane != (lane{p.kind, p.priority}) {
+		t.entry.move(s.queueOf(lane{p.kind, p.priority}))
+	}
 }
 
 // sharePolicies returns a handle that all tasks with these policies share. Those of the task before are mostly the same.
@@ -176,7 +186,7 @@ func (t *task) snapshot() punctual.Snapshot {
 	}
 	t.definition(&s.Task)
 	if l := t.ledger; l != nil {
-		s.Active = len(l.running)
+		s.Active = len(l.live.running())
 		last := l.newest.copy()
 		s.LastRun = &last
 	}

@@ -50,7 +50,7 @@ func (s *Store) trim(t *task, keep, limit int) int {
 	}
 	var old []*row
 	for r := l.oldest; r != nil; r = r.newer {
-		if len(old) == min(l.final-keep, limit) || l.final <= keep {
+		if len(old) == min(int(l.final)-keep, limit) || int(l.final) <= keep {
 			break
 		}
 		if r.state.Final() {
