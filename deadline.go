@@ -10,7 +10,7 @@ import (
 
 // storeCall makes one call to the store with a deadline on the Scheduler's clock.
 func storeCall[T any](ctx context.Context, s *Scheduler, method string, call func(context.Context) (T, error)) (T, error) {
-	bound := &lazyTimeout{Context: ctx, clock: s.clock, limit: s.storeTimeout}
+	bound := &lazyTimeout{Context: ctx, scheduler: s}
 	defer bound.end()
 	return timed(bound, s, method, func() (T, error) { return call(bound) })
 }
@@ -19,13 +19,17 @@ func storeCall[T any](ctx context.Context, s *Scheduler, method string, call fun
 // begins to wait for the end, so that a call to a store that never waits, as the one in memory, costs no timer.
 type lazyTimeout struct {
 	context.Context // the parent
-	clock           clock.Clock
-	limit           time.Duration
+	scheduler       *Scheduler
 
-	mu     sync.Mutex // guards all below
-	inner  context.Context
+	mu    sync.Mutex // guards all below
+	inner *timeout   // nil until somebody waits
+	ended bool
+}
+
+// timeout is a context that ends after a limit and what ends it before.
+type timeout struct {
+	context.Context
 	cancel context.CancelFunc
-	ended  bool
 }
 
 // Done begins the wait.
@@ -50,9 +54,10 @@ func (l *lazyTimeout) waiting() context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inner == nil {
-		l.inner, l.cancel = withTimeout(l.Context, l.clock, l.limit, errStoreTimeout)
+		ctx, cancel := withTimeout(l.Context, l.scheduler.clock, l.scheduler.storeTimeout, errStoreTimeout)
+		l.inner = &timeout{ctx, cancel}
 		if l.ended {
-			l.cancel()
+			cancel()
 		}
 	}
 	return l.inner
@@ -63,8 +68,8 @@ func (l *lazyTimeout) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = true
-	if l.cancel != nil {
-		l.cancel()
+	if l.inner != nil {
+		l.inner.cancel()
 	}
 }
 

@@ -183,10 +183,9 @@ func (r *rules) newRun(task *Task, trigger Trigger, at, now time.Time) Run {
 
 // room is where a decision about what is due finds place for its answer, so that a claim of hundreds needs no memory for each.
 type room struct {
-	status  Status
-	pending [1]Run // more are rare
-	runs    [1]Run
-	at      [1]time.Time
+	status Status
+	run    [1]Run // of a pending run or of an occurrence; more are rare
+	at     [1]time.Time
 }
 
 // decideDue says what becomes of a task that Claim found due: first its pending runs, then its occurrences. The answer may lie in the room.
@@ -195,7 +194,7 @@ func (r *rules) decideDue(v View, room *room) (Change, error) {
 	task, status := &v.Record.Task, &room.status
 	g := newGate(task, &v)
 	var c Change
-	pending := append(room.pending[:0], v.Pending...)
+	pending := append(room.run[:0], v.Pending...)
 	for i := range pending {
 		run := &pending[i]
 		fresh := run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual)
@@ -249,9 +248,12 @@ func (r *rules) decideOccurrences(v *View, g *gate, room *room, c *Change) error
 		if late(due.run[0]) {
 			trigger = TriggerCatchUp
 		}
-		room.runs[0] = r.newRun(task, trigger, due.run[0], v.Now)
-		c.Insert = room.runs[:]
+		c.Insert = room.run[:]
+		if len(v.Pending) > 0 {
+			c.Insert = make([]Run, 1) // the room is taken
+		}
 		run := &c.Insert[0]
+		*run = r.newRun(task, trigger, due.run[0], v.Now)
 		switch g.pass(r, c, run, v.Now, false) {
 		case passDefer:
 			c.Insert, c.Deferred = nil, true

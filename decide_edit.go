@@ -73,14 +73,14 @@ func (r *rules) decideRegister(v View, asked *Task, mode registerMode, room *reg
 		}}}
 	}
 	if immediate {
-		run := &room.runs[0]
+		run := &room.run[0]
 		*run = r.newRun(task, TriggerRegister, first, v.Now)
 		run.State, run.DueAt = StatePending, first
 		if !first.After(v.Now) && g.pass(r, &c, run, v.Now, false) == passReplace {
 			c.Update = overtake(v, c.Update, run)
 		}
 		if c.Insert == nil {
-			c.Insert = room.runs[:]
+			c.Insert = room.run[:]
 		} else {
 			c.Insert = append(c.Insert, *run)
 		}

@@ -107,7 +107,7 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 		config: c, store: store, executor: executor, ids: newIDSource(),
 		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), stopping: make(chan struct{}),
 		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
-		claiming: new(claiming), ops: make(map[uint64]struct{}), faults: make(map[string]string),
+		ops: make(map[uint64]struct{}), faults: make(map[string]string),
 		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
 	}
 	for kind, limit := range c.kindLimits {
@@ -117,6 +117,7 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s.leaser, _ = store.(Leaser)
 	s.watcher, _ = store.(Watcher)
 	s.kinds, _ = executor.(KindLister)
+	s.claiming = s.newClaiming()
 	s.finisher.wake = make(chan struct{}, 1)
 	s.rules = rules{instance: s.instance, register: s.config.register, spread: s.spread, handles: s.handles, newID: s.ids.next}
 	return s
@@ -187,24 +188,17 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 // claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	var started []string // kinds
-	defer func() { s.endOp(&op, started) }()
-	rules, made := s.rulesFor(op.session), s.claiming
-	made.short = false
+	made := s.claiming
+	made.op, made.rules, made.short = op, s.rulesFor(op.session), false
+	defer func() { s.endOp(&made.op, started) }()
 	req := ClaimRequest{
 		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
-		Decide: func(v View) (Change, error) {
-			d := made.decision(v.Record)
-			v.Slots = s.slotsForDue(&op, made, &v)
-			var err error
-			d.change, err = rules.decideDue(v, &d.room)
-			made.starts += d.change.Starts()
-			return d.change, err
-		},
+		Decide: made.decideIt,
 	}
 	sent := s.clock.Now()
 	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
 	if err != nil {
-		s.claiming = new(claiming) // who gave the call up may still be at it
+		s.claiming = s.newClaiming() // who gave the call up may still be at it
 		return reply, err
 	}
 	defer made.clear()
@@ -220,7 +214,7 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	}
 	for i := range reply.Started {
 		run := &reply.Started[i]
-		made.flights = append(made.flights, s.newFlight(&op, run, made.of(run.TaskID).conduct))
+		made.flights = append(made.flights, s.newFlight(run, made.of(run.TaskID).conduct))
 		if op.kinds != nil {
 			started = append(started, run.Kind)
 		}
@@ -234,16 +228,38 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 
 // claiming is what the claim under way has decided, and room for it that the next claim uses again. Only the loop has it.
 type claiming struct {
+	scheduler *Scheduler
+	op        op
+	rules     rules
+	decideIt  DecideFunc // decide
 	decisions []decision
 	number    map[string]int // of a task's decision
+	last      int            // the number of the one that was asked for last
 	starts    int            // that the decisions come to
 	short     bool           // one of them was made with too few slots
 	started   []Run
 	flights   []*flight
 }
 
+func (s *Scheduler) newClaiming() *claiming {
+	c := &claiming{scheduler: s}
+	c.decideIt = c.decide
+	return c
+}
+
+// decide is the claim's decide function.
+func (c *claiming) decide(v View) (Change, error) {
+	d := c.decision(v.Record)
+	v.Slots = c.scheduler.slotsForDue(&c.op, c, &v)
+	var err error
+	d.change, err = c.rules.decideDue(v, &d.room)
+	c.starts += d.change.Starts()
+	return d.change, err
+}
+
 // decision is what one claim last decided about a task.
 type decision struct {
+	taskID  string
 	change  Change
 	conduct conduct
 	room    room
@@ -259,17 +275,27 @@ func (c *claiming) decision(record *Record) *decision {
 		}
 		n = len(c.decisions)
 		c.number[id] = n
-		c.decisions = append(c.decisions, decision{conduct: record.Task.conduct()})
+		c.decisions = append(c.decisions, decision{taskID: id, conduct: record.Task.conduct()})
 	}
 	d := &c.decisions[n]
 	if again {
 		c.starts -= d.change.Starts()
-		*d = decision{conduct: record.Task.conduct()}
+		*d = decision{taskID: id, conduct: record.Task.conduct()}
 	}
 	return d
 }
 
-func (c *claiming) of(taskID string) *decision { return &c.decisions[c.number[taskID]] }
+// of returns the decision about a task. Runs start in the order of the decisions, so it is mostly the one asked for last or the next.
+func (c *claiming) of(taskID string) *decision {
+	for range 2 {
+		if c.last < len(c.decisions) && c.decisions[c.last].taskID == taskID {
+			return &c.decisions[c.last]
+		}
+		c.last++
+	}
+	c.last = c.number[taskID]
+	return &c.decisions[c.last]
+}
 
 // forget drops what was decided about a task that was set aside.
 func (c *claiming) forget(taskID string) {
@@ -285,7 +311,7 @@ func (c *claiming) clear() {
 	clear(c.started)
 	clear(c.flights)
 	clear(c.number)
-	c.starts = 0
+	c.starts, c.last = 0, 0
 	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
 }
 

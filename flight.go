@@ -98,11 +98,11 @@ type conduct struct {
 func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
 
 // newFlight prepares the attempt of a run that the store has on record as running.
-func (s *Scheduler) newFlight(op *op, run *Run, c conduct) *flight {
+func (s *Scheduler) newFlight(run *Run, c conduct) *flight {
 	f := hangar.Get().(*flight)
 	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
 	f.run.Trace = c.trace
-	f.ctx = &runContext{base: op.base, flight: f}
+	f.ctx = &runContext{scheduler: s, flight: f}
 	return f
 }
 

@@ -9,17 +9,25 @@ import (
 // runContext is the context of one attempt's host code. What makes a context wait for its end is made when somebody asks for it, since
 // most host code has returned before; and it stays valid for whoever keeps it, while the flight is used again.
 type runContext struct {
-	base context.Context // the Start context, which does not end by itself
+	scheduler *Scheduler
 
-	mu     sync.Mutex // guards all below
-	flight *flight    // nil once the outcome of the attempt is stored
-	ended  bool       // host code has returned
-	inner  context.Context
-	stop   context.CancelCauseFunc // of inner
+	mu     sync.Mutex  // guards all below
+	flight *flight     // nil once the outcome of the attempt is stored
+	inner  *cancelable // nil until somebody asks for it
+	ended  bool        // host code has returned
 }
 
+// cancelable is a context and what ends it.
+type cancelable struct {
+	context.Context
+	stop context.CancelCauseFunc
+}
+
+// base is the Start context, which does not end by itself. No attempt starts before it is there.
+func (c *runContext) base() context.Context { return c.scheduler.base }
+
 // Deadline is none: timeouts go by the Scheduler's clock, which may not be the wall's.
-func (c *runContext) Deadline() (time.Time, bool) { return c.base.Deadline() }
+func (c *runContext) Deadline() (time.Time, bool) { return c.base().Deadline() }
 
 // Done is closed when the attempt is cancelled or has ended.
 func (c *runContext) Done() <-chan struct{} {
@@ -59,7 +67,7 @@ func (c *runContext) run() (Run, bool) {
 func (c *runContext) of(s *Scheduler) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flight == nil || c.flight.owner != s {
+	if c.flight == nil || c.scheduler != s {
 		return nil
 	}
 	return c.flight
@@ -69,16 +77,17 @@ func (c *runContext) current() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil && !c.ended {
-		return c.base
+		return c.base()
 	}
 	return c.innerLocked()
 }
 
-func (c *runContext) innerLocked() context.Context {
+func (c *runContext) innerLocked() *cancelable {
 	if c.inner == nil {
-		c.inner, c.stop = context.WithCancelCause(c.base)
+		ctx, stop := context.WithCancelCause(c.base())
+		c.inner = &cancelable{ctx, stop}
 		if c.ended {
-			c.stop(context.Canceled)
+			stop(context.Canceled)
 		}
 	}
 	return c.inner
@@ -87,20 +96,19 @@ func (c *runContext) innerLocked() context.Context {
 // cancel ends the context; the cause of the first call counts.
 func (c *runContext) cancel(cause error) {
 	c.mu.Lock()
-	c.innerLocked()
-	stop := c.stop
+	inner := c.innerLocked()
 	c.mu.Unlock()
-	stop(cause)
+	inner.stop(cause)
 }
 
 // end is what the return of host code does: whatever it has left behind should end, too.
 func (c *runContext) end() {
 	c.mu.Lock()
 	c.ended = true
-	stop := c.stop
+	inner := c.inner
 	c.mu.Unlock()
-	if stop != nil {
-		stop(context.Canceled)
+	if inner != nil {
+		inner.stop(context.Canceled)
 	}
 }
 

@@ -362,7 +362,7 @@ func (s *Scheduler) follow(ctx context.Context, e *editing, started *[]string, a
 		}
 		run := c.Insert[i]
 		run.Payload, run.Labels = e.payload, e.labels
-		s.dispatch(s.newFlight(&e.op, &run, e.conduct))
+		s.dispatch(s.newFlight(&run, e.conduct))
 		*started = append(*started, run.Kind)
 	}
 	s.carryOut(c.Cancel)

@@ -1,14 +1,10 @@
 package punctual
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // op is one store call that may start runs: it holds slots for them, and the session they will belong to.
 type op struct {
 	seq     uint64
-	base    context.Context // of what it starts
 	session string
 	slots   int            // held
 	kinds   map[string]int // starts held of kinds that have a limit of their own
@@ -90,7 +86,7 @@ func (s *Scheduler) openOpLocked(slots int) op {
 	s.opSeq++
 	s.ops[s.opSeq] = struct{}{}
 	s.reserve += slots
-	return op{seq: s.opSeq, base: s.base, session: s.session.id, slots: slots}
+	return op{seq: s.opSeq, session: s.session.id, slots: slots}
 }
 
 // endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
