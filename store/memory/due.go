@@ -118,21 +118,18 @@ func (s *Store) queuesOf(kinds []string, to []*queue) []*queue {
 
 // firstDue returns the task that is first in due order among what is due in some queues; nil when nothing is.
 func firstDue(queues []*queue, now int64) *task {
-	var first queued
+	var first *task
+	var since int64
 	for _, q := range queues {
 		if len(q.heap) == 0 || q.heap[0].due > now {
 			continue
 		}
-		head := q.heap[0]
-		head.due -= q.lane.head()
-		if first.entry == nil || head.before(first) {
-			first = head
+		t, due := q.heap[0].entry.task, q.heap[0].due-q.lane.head()
+		if first == nil || due < since || due == since && t.id < first.id {
+			first, since = t, due
 		}
 	}
-	if first.entry == nil {
-		return nil
-	}
-	return first.entry.task
+	return first
 }
 
 // nextDue returns when the first item of some queues is due; never when they are empty.

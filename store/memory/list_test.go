@@ -104,12 +104,24 @@ func TestListAppendsWithoutHalfEmptyChunks(t *testing.T) {
 func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	q, other := &queue{}, &queue{}
-	entries := make([]*entry, 500)
+	require.Equal(t, int64(never), q.due())
+	entries := make([]*entry, 1500)
 	due := make(map[*entry]int64)
 	for i := range entries {
-		entries[i] = &entry{queue: q, task: &task{id: string(rune('a'+i%26)) + string(rune('0'+i/26))}}
+		id := string(rune('a'+i%26)) + string(rune('0'+i/26%20))
+		switch {
+		case i > 1000: // once the queue knows what most begin with
+			id = "the same beginning\xff\xff\xff\xff\xff\xff\xff\xff, again: "[:i%35] + id
+		case i < 900:
+			id = "the same beginning, " + id
+		}
+		entries[i] = &entry{queue: q, task: &task{id: id + strings.Repeat("\x00", i/520)}}
 	}
-	require.Equal(t, int64(never), q.due())
+	for _, e := range entries[:900] {
+		due[e] = 50
+		e.set(50)
+	}
+	require.Equal(t, "the same beginning, ", q.prefix)
 	for range 20000 {
 		e := entries[random.IntN(len(entries))]
 		switch random.IntN(4) {
@@ -132,7 +144,7 @@ func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 		top := q.heap[0]
 		require.Equal(t, due[top.entry], top.due)
 		require.Equal(t, top.due, q.due())
-		require.False(t, i > 0 && top.before(last), "%d %s after %d %s", top.due, top.entry.task.id, last.due, lastID(last))
+		require.False(t, i > 0 && (top.due < last.due || top.due == last.due && top.entry.task.id < last.entry.task.id), "%d %s after %d %s", top.due, top.entry.task.id, last.due, lastID(last))
 		last = top
 		top.entry.leave()
 		require.Zero(t, top.entry.place)
