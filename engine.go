@@ -48,6 +48,7 @@ type Scheduler struct {
 	kinds    KindLister // nil when the executor takes all kinds
 	ids      *idSource
 	finisher finisher
+	hangar   hangar
 	rules    rules     // without session
 	claiming *claiming // the loop's alone
 
@@ -212,9 +213,10 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	for i := range made.decisions {
 		s.announce(&made.decisions[i].change)
 	}
-	for i := range reply.Started {
+	made.flights = s.hangar.take(made.flights, len(reply.Started))
+	for i, f := range made.flights {
 		run := &reply.Started[i]
-		made.flights = append(made.flights, s.newFlight(run, made.of(run.TaskID).conduct))
+		s.prepare(f, run, &made.of(run.TaskID).conduct)
 		if op.kinds != nil {
 			started = append(started, run.Kind)
 		}

@@ -179,9 +179,7 @@ func (s *Scheduler) settle(batch []*flight) {
 	}
 	s.notifyLocked()
 	s.mu.Unlock()
-	for _, f := range batch {
-		f.release()
-	}
+	s.hangar.give(batch)
 }
 
 // report logs and emits what became of an outcome.

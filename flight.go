@@ -30,14 +30,47 @@ type flight struct {
 	behind       *flight // the one behind it in Scheduler.crew
 }
 
-// hangar are flights that nobody needs any more: one is large, and there may be a hundred thousand a second.
-var hangar = sync.Pool{New: func() any { return new(flight) }}
+// hangar holds flights that nobody needs any more: one is large, and there may be a hundred thousand a second. They come and go by the batch, from
+// the finisher to the loop, which is why they are not left to a sync.Pool alone: that would have each fetched from another processor's part of it.
+type hangar struct {
+	mu   sync.Mutex // guards all below
+	idle []*flight
+}
 
-// release makes the flight another's. Its outcome is stored or given up, and it is in no list any more.
-func (f *flight) release() {
-	f.ctx.leave()
-	*f = flight{}
-	hangar.Put(f)
+// hangarSize is for a few batches.
+const hangarSize = 4 * finishBatch
+
+// apron are those for which a hangar has no room; the garbage collector clears it.
+var apron = sync.Pool{New: func() any { return new(flight) }}
+
+// take appends n flights that are nobody's.
+func (h *hangar) take(flights []*flight, n int) []*flight {
+	h.mu.Lock()
+	rest := max(len(h.idle)-n, 0)
+	flights = append(flights, h.idle[rest:]...)
+	n -= len(h.idle) - rest
+	clear(h.idle[rest:])
+	h.idle = h.idle[:rest]
+	h.mu.Unlock()
+	for range n {
+		flights = append(flights, apron.Get().(*flight))
+	}
+	return flights
+}
+
+// give makes flights another's. Their outcomes are stored or given up, and they are in no list any more.
+func (h *hangar) give(flights []*flight) {
+	for _, f := range flights {
+		f.ctx.leave()
+		*f = flight{}
+	}
+	h.mu.Lock()
+	n := min(len(flights), hangarSize-len(h.idle))
+	h.idle = append(h.idle, flights[:n]...)
+	h.mu.Unlock()
+	for _, f := range flights[n:] {
+		apron.Put(f)
+	}
 }
 
 // flights are the attempts in flight, linked so that they come and go without a map's growth.
@@ -97,13 +130,11 @@ type conduct struct {
 
 func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
 
-// newFlight prepares the attempt of a run that the store has on record as running.
-func (s *Scheduler) newFlight(run *Run, c conduct) *flight {
-	f := hangar.Get().(*flight)
+// prepare makes f the attempt of a run that the store has on record as running.
+func (s *Scheduler) prepare(f *flight, run *Run, c *conduct) {
 	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
 	f.run.Trace = c.trace
 	f.ctx = &runContext{scheduler: s, flight: f}
-	return f
 }
 
 // fly works on one attempt from its start to the hand-over of its outcome. The hand-over is deferred because host code may end the

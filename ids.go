@@ -3,7 +3,6 @@ package punctual
 import (
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/binary"
 	"sync"
 	"time"
 )
@@ -17,14 +16,18 @@ type idSource struct {
 	mu     sync.Mutex
 	micros uint64
 	seq    uint32
-	tail   [6]byte
+	tail   [10]byte // the encoded random bits
 }
 
-var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+const idAlphabet = "0123456789abcdefghijklmnopqrstuv"
+
+var idEncoding = base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding)
 
 func newIDSource() *idSource {
 	s := &idSource{}
-	randomBytes(s.tail[:])
+	var random [6]byte
+	randomBytes(random[:])
+	idEncoding.Encode(s.tail[:], random[:])
 	return s
 }
 
@@ -39,14 +42,21 @@ func (s *idSource) next(now time.Time) string {
 	default:
 		s.seq++
 	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], s.micros<<8|uint64(s.seq>>16))
-	binary.BigEndian.PutUint16(b[8:10], uint16(s.seq))
+	micros, seq := s.micros, s.seq
 	s.mu.Unlock()
-	copy(b[10:], s.tail[:])
 	var text [26]byte
-	idEncoding.Encode(text[:], b[:])
+	encode40((*[8]byte)(text[:8]), micros>>16)
+	encode40((*[8]byte)(text[8:16]), micros&0xffff<<24|uint64(seq))
+	copy(text[16:], s.tail[:])
 	return string(text[:])
+}
+
+// encode40 writes 40 bits as idEncoding does, in a fraction of its time.
+func encode40(text *[8]byte, bits uint64) {
+	for i := range text {
+		text[7-i] = idAlphabet[bits&31]
+		bits >>= 5
+	}
 }
 
 // randomID returns 128 random bits, for sessions.

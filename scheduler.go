@@ -362,7 +362,10 @@ func (s *Scheduler) follow(ctx context.Context, e *editing, started *[]string, a
 		}
 		run := c.Insert[i]
 		run.Payload, run.Labels = e.payload, e.labels
-		s.dispatch(s.newFlight(&run, e.conduct))
+		var lone [1]*flight
+		flights := s.hangar.take(lone[:0], 1)
+		s.prepare(flights[0], &run, &e.conduct)
+		s.dispatch(flights...)
 		*started = append(*started, run.Kind)
 	}
 	s.carryOut(c.Cancel)
