@@ -88,8 +88,10 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 	}
 	if c.Task != nil {
 		if !t.exists {
+			if t.ledger == nil { // or it is a ghost and was there
+				s.tasks.add(t)
+			}
 			t.exists, t.created = true, now
-			s.tasks[t.id] = t
 			s.sorted.add(t, compareTasks)
 		}
 		s.define(t, c.Task)
@@ -145,7 +147,7 @@ func (s *Store) remove(t *task, keepHistory bool) {
 		s.forget(t.ledger.newest)
 	}
 	if t.ledger == nil {
-		delete(s.tasks, t.id)
+		s.tasks.remove(t)
 	}
 	*t = task{id: t.id, ledger: t.ledger, deciding: t.deciding}
 }

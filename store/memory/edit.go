@@ -26,7 +26,7 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reply.Now = s.now(req.Now)
-	t := s.tasks[req.TaskID]
+	t := s.tasks.get(req.TaskID)
 	var named *punctual.Run
 	if req.RunID != "" {
 		r := s.find(req.RunID)

@@ -82,7 +82,7 @@ func (s *Store) finishing(item *punctual.Finish) *row {
 	if r := s.flying.find(item.RunID); r != nil {
 		return r
 	}
-	if t := s.tasks[item.TaskID]; t != nil {
+	if t := s.tasks.get(item.TaskID); t != nil {
 		if r := s.findOf(t, item.RunID); r != nil {
 			return r
 		}

@@ -190,7 +190,7 @@ func (s *Store) forget(r *row) {
 	if l.newest == nil {
 		t.ledger = nil
 		if !t.exists {
-			delete(s.tasks, t.id)
+			s.tasks.remove(t)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (s *Store) Task(ctx context.Context, id string) (punctual.Snapshot, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tasks[id]
+	t := s.tasks.get(id)
 	if t == nil || !t.exists {
 		return punctual.Snapshot{}, noTask(id)
 	}
@@ -128,7 +128,7 @@ func (s *Store) runsBefore(taskID, id string) iter.Seq[*row] {
 		return s.ledger.descend(from)
 	}
 	return func(yield func(*row) bool) {
-		t := s.tasks[taskID]
+		t := s.tasks.get(taskID)
 		if t == nil || t.ledger == nil {
 			return
 		}

@@ -41,7 +41,7 @@ type Store struct {
 	history int
 
 	mu       sync.Mutex // guards all below
-	tasks    map[string]*task
+	tasks    tasks
 	sorted   list[*task] // the tasks that exist, by id
 	queues   map[lane]*queue
 	keys     map[string]*key
@@ -83,7 +83,7 @@ func WithClock(c clock.Clock) Option {
 func New(opts ...Option) *Store {
 	s := &Store{
 		clock: clock.New(), history: DefaultHistory,
-		tasks: make(map[string]*task), queues: make(map[lane]*queue), keys: make(map[string]*key),
+		tasks: newTasks(), queues: make(map[lane]*queue), keys: make(map[string]*key),
 		sessions: make(map[string]*session), dead: make(map[string]struct{}),
 	}
 	for _, opt := range opts {

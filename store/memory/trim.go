@@ -24,12 +24,12 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 		return removed, nil // no task has more than the store's own bound
 	}
 	seen := 0
-	for _, t := range s.tasks {
+	for t := range s.tasks.all() {
 		if removed >= req.Limit {
 			break
 		}
 		if seen++; seen%scanBatch == 0 {
-			// Others may have the store for a moment: a map may change while it is walked, if not at the same time.
+			// Others may have the store for a moment: the tasks may change while they are walked.
 			s.mu.Unlock()
 			err := gate(ctx, "trim")
 			s.mu.Lock()
