@@ -32,6 +32,15 @@ func TestWithoutATokenOnlyLoopbackIsListenedOn(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestTheDemoEndpointStandsBesideTheServer(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:8080": "127.0.0.1:8081", "[::1]:9000": "127.0.0.1:9001", "127.0.0.1:0": "127.0.0.1:0", "127.0.0.1:65535": "127.0.0.1:0",
+		"127.0.0.1:http": "127.0.0.1:0",
+	} {
+		assert.Equal(t, want, besides(addr), addr)
+	}
+}
+
 func TestEnvironmentAndFlags(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"LLMCRON_ADDR": "127.0.0.1:1", "LLMCRON_DB": "env.db", "LLMCRON_SECRET_KEY": "k"}[name]

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -358,6 +359,29 @@ func TestDemoRunsItsSampleAtOnce(t *testing.T) {
 	require.Len(t, page.Tasks, 1)
 	assert.Equal(t, "success", s.await(t, page.Tasks[0].ID).Status)
 	assert.Contains(t, s.out.String(), "demo")
+}
+
+// What the READMEs let a newcomer send creates a task that is called at once.
+func TestTheTaskOfTheReadmeIsCalledAtOnce(t *testing.T) {
+	var commands []string
+	for _, page := range []string{"README.md", "README.zh-CN.md", "docs/llmcron.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", page))
+		require.NoError(t, err)
+		match := regexp.MustCompile(`(?s)curl http://127\.0\.0\.1:8080/api/tasks -d '(.*?)'`).FindSubmatch(text)
+		require.NotNil(t, match, page)
+		commands = append(commands, string(match[1]))
+	}
+	assert.Equal(t, []string{commands[0], commands[0], commands[0]}, commands)
+	var f map[string]any
+	require.NoError(t, json.Unmarshal([]byte(commands[0]), &f))
+	assert.Equal(t, "http://"+besides("127.0.0.1:8080")+"/v1", f["api_endpoint"], "the endpoint of the demo")
+
+	s := startServer(t, t.TempDir(), "-demo")
+	f["api_endpoint"] = regexp.MustCompile(`url=(http://\S+/v1)`).FindStringSubmatch(s.out.String())[1]
+	entry := s.await(t, s.create(t, f).ID)
+	assert.Equal(t, "success", entry.Status, entry.ErrorMessage)
+	assert.Equal(t, "register", entry.Trigger)
+	assert.Contains(t, entry.ResponseSummary, "What is new?")
 }
 
 // BenchmarkPostToFirstByte measures the time from sending POST /api/tasks to the arrival of the call at the endpoint, over a server

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 	_ "time/tzdata" // zones on machines without a tz database
@@ -104,7 +105,7 @@ func serve(c config, logger *slog.Logger, signals <-chan os.Signal) (err error) 
 
 	site := web.Options{Token: c.token, Metrics: figures.handler(), Logger: logger, Dashboard: web.Dashboard(scheduler, logger)}
 	if c.demo {
-		endpoint, err := demo.Start()
+		endpoint, err := demo.Start(besides(c.addr))
 		if err != nil {
 			return err
 		}
@@ -182,7 +183,18 @@ func drain(c config, server *http.Server, scheduler *punctual.Scheduler, signals
 	}
 }
 
-// sample creates one interval task on an empty database. In later runs its endpoint follows the demo endpoint, whose port changes.
+// besides is where the demo endpoint listens: on this machine, at the port after the server's own. Any port when the server takes any.
+func besides(addr string) string {
+	port := 0
+	if _, own, err := net.SplitHostPort(addr); err == nil {
+		if n, err := strconv.Atoi(own); err == nil && n > 0 && n < 1<<16-1 {
+			port = n + 1
+		}
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+// sample creates one interval task on an empty database. In later runs its endpoint follows the demo endpoint, whose port may change.
 func sample(ctx context.Context, tasks *service.Service, url string) error {
 	const name, model = "Demo: a thought for the minute", "demo"
 	all, _, err := tasks.List(ctx, 500, "")

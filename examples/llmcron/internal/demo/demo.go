@@ -18,9 +18,13 @@ type Endpoint struct {
 	calls  atomic.Int64
 }
 
-// Start begins to listen.
-func Start() (*Endpoint, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// Start begins to listen: at the preferred address, so that tasks that call the endpoint still reach it after a restart, or at any port
+// of this machine when that one is taken.
+func Start(preferred string) (*Endpoint, error) {
+	l, err := net.Listen("tcp", preferred)
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return nil, err
 	}
