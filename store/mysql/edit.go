@@ -15,9 +15,10 @@ const (
 	selectRun     = `SELECT ` + runColumns + ` FROM {runs} WHERE id = ?`
 	selectRunTask = `SELECT task_id FROM {runs} WHERE id = ?`
 
-	// lockRunsOf stands for the lock on a task that is gone and has left runs.
-	lockRunsOf = `SELECT id FROM {runs} FORCE INDEX (runs_live)
-		WHERE task_id = ? AND state IN ('pending', 'running') ORDER BY id FOR UPDATE`
+	// lockRunsOf stands for the lock on a task that is gone and has left runs. It looks for each state by itself, since MySQL may walk through all
+	// of a small table for a list of two, and so wait for the runs of other tasks.
+	lockRunsOf = `(SELECT id FROM {runs} FORCE INDEX (runs_live) WHERE task_id = ? AND state = 'pending' FOR UPDATE)
+		UNION ALL (SELECT id FROM {runs} FORCE INDEX (runs_live) WHERE task_id = ? AND state = 'running' FOR UPDATE)`
 
 	selectPending = `SELECT ` + runColumns + ` FROM {runs} FORCE INDEX (runs_live)
 		WHERE task_id = ? AND state = 'pending' ORDER BY key_wait, due_us IS NULL, due_us, id`
@@ -171,7 +172,7 @@ func lockForEdit(t *txn, id, key string, v *punctual.View) error {
 		}
 		v.Record = &row.Record
 		keys = append(keys, row.Task.ConcurrencyKey)
-	} else if _, err := collect(t, scanText, lockRunsOf, id); err != nil {
+	} else if _, err := collect(t, scanText, lockRunsOf, id, id); err != nil {
 		return err
 	}
 	more, err := collect(t, scanText, selectKeysOfTask, id)

@@ -70,7 +70,7 @@ func fill(t *testing.T, s *Store, thousands int) {
 // plan returns what the server says that it will do, a map of columns for each table.
 func plan(t *testing.T, s *Store, statement string, args []any) (steps []map[string]string) {
 	query, args := s.bind(statement, args)
-	rows, err := s.db.QueryContext(t.Context(), "EXPLAIN "+query, args...)
+	rows, err := s.db.QueryContext(t.Context(), "EXPLAIN FORMAT=TRADITIONAL "+query, args...)
 	require.NoError(t, err, statement)
 	defer rows.Close()
 	names, err := rows.Columns()
@@ -120,7 +120,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{"lockRuns", lockRuns, "PRIMARY", []any{runs}},
 		{"lockSlots", lockSlots, "PRIMARY", []any{[]int{1, 5, 900}}},
 		{"lockChangeable", lockChangeable, "PRIMARY", []any{runs}},
-		{"lockRunsOf", lockRunsOf, "runs_live", []any{"t1-1"}},
+		{"lockRunsOf", lockRunsOf, "runs_live", []any{"t1-1", "t1-1"}},
 		{"selectDefinitions", selectDefinitions, "PRIMARY", []any{ids}},
 		{"selectPendingDue", selectPendingDue, "runs_live", []any{ids, now}},
 		{"selectPending", selectPending, "runs_live", []any{"t1-1"}},
