@@ -26,7 +26,7 @@ type gate struct {
 	active     int
 	oldest     string
 	waiting    int
-	waiter     *Run // the newest that waits; nil for none
+	waiter     *Run // the newest that waits and is replaceable; nil for none
 	keyActive  int
 	keyOldest  string
 	keyWaiting int
@@ -147,17 +147,24 @@ func (g *gate) pass(r *rules, c *Change, run *Run, now time.Time, accepted bool)
 
 func (g *gate) wait(run *Run) {
 	g.waiting++
-	g.waiter = run
+	if replaceable(run) {
+		g.waiter = run
+	}
 	run.State, run.DueAt = StatePending, time.Time{}
 }
 
+// replaceable reports whether a newer run may take the place of one that waits. Catch-ups, backfills and retries keep theirs.
+func replaceable(run *Run) bool {
+	return run.Attempt == 0 && run.Trigger != TriggerCatchUp && run.Trigger != TriggerBackfill
+}
+
 // replace makes room for run: the oldest active run is to be cancelled, and a run that waits in the same way is skipped, since only
-// the newest of them should begin. Catch-ups, backfills and retries that wait keep their place.
+// the newest of them should begin.
 func (g *gate) replace(c *Change, run *Run, now time.Time) {
 	if g.oldest != "" {
 		c.Cancel = append(c.Cancel, CancelOrder{g.oldest, ReasonReplaced, run.ID})
 	}
-	if w := g.waiter; w != nil && w.ID != run.ID && w.Attempt == 0 && w.Trigger != TriggerCatchUp && w.Trigger != TriggerBackfill {
+	if w := g.waiter; w != nil {
 		old := *w
 		endRun(&old, StateSkipped, ReasonReplaced, now)
 		old.BlockedBy = run.ID

@@ -242,8 +242,6 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 		{"nobody waits", nil, nil},
 		{"an occurrence waits", waiter(TriggerSchedule, 0), []string{"schedule +0s skipped replaced by new1"}},
 		{"a manual run waits", waiter(TriggerManual, 0), []string{"manual +0s skipped replaced by new1"}},
-		{"a catch-up keeps its place", waiter(TriggerCatchUp, 0), nil},
-		{"a retry keeps its place", waiter(TriggerSchedule, 1), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -268,6 +266,22 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update), "a retry does not replace what came after it")
 	assert.Empty(t, c.Cancel)
+}
+
+// A run that came to wait in the same decision and keeps its place does not hide an older one that has to make room.
+func TestReplaceFindsWhoMayBeReplacedBehindThoseThatKeepTheirPlace(t *testing.T) {
+	keeps := func(trigger Trigger) Run {
+		return Run{ID: trigger.String(), TaskID: "t", Trigger: trigger, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}
+	}
+	v := dueView(t0.Add(time.Minute), func(task *Task, v *View) {
+		task.Overlap, v.Active, v.OldestActive, v.Waiting = OverlapReplace, 1, "busy", 1
+		v.Waiter = &Run{ID: "w", TaskID: "t", Trigger: TriggerManual, State: StatePending, ScheduledAt: t0, Count: 1}
+		v.Pending = []Run{keeps(TriggerCatchUp), keeps(TriggerBackfill)}
+	})
+	c, err := testRules().decideDue(v, new(room))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"catch-up +0s pending waits", "backfill +0s pending waits", "manual +0s skipped replaced by new1"}, rows(c.Update))
+	assert.Equal(t, []string{"schedule +1m0s pending waits"}, rows(c.Insert))
 }
 
 func TestAStartedPendingRunStandsInTheWayOfTheOccurrenceBehindIt(t *testing.T) {

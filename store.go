@@ -164,7 +164,8 @@ type View struct {
 	// Active counts the task's running runs; OldestActive is the smallest id among them.
 	Active       int
 	OldestActive string
-	// Waiting counts the pending runs that wait for the overlap gate, and Waiter is the newest of them; nil when there is none.
+	// Waiting counts the pending runs that wait for the overlap gate. Waiter is the newest of them whose place a newer run may take: it
+	// has no attempt behind it and is neither catch-up nor backfill; nil when there is none.
 	Waiting int
 	Waiter  *Run
 	// KeyWaiting counts the task's pending runs that wait for their concurrency key.

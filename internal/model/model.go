@@ -391,13 +391,14 @@ func (t *Task) enter(r *Run, now time.Time) {
 	}
 }
 
-// replace cancels the oldest active run, and the newest one that waits for the same, for r.
+// replace cancels the oldest active run, and the newest of those that came to wait for the same, for r. What makes up for an occurrence and what
+// is repeated keeps its place.
 func (t *Task) replace(oldest *Run, waiting []*Run, r *Run, now time.Time) {
-	if len(waiting) > 0 {
-		w := waiting[len(waiting)-1]
+	for _, w := range slices.Backward(waiting) {
 		if w.Attempt == 0 && w.Trigger != punctual.TriggerCatchUp && w.Trigger != punctual.TriggerBackfill {
 			w.end(punctual.StateSkipped, punctual.ReasonReplaced, now)
 			w.Blocker = r
+			break
 		}
 	}
 	if oldest.replacedBy == nil {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/punctual-go/punctual"
 )
@@ -37,9 +38,14 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 		v.Active, v.OldestActive = len(running), running[0].id
 	}
 	v.KeyWaiting = l.live.forKey()
-	if waiting := l.live.waiting(); len(waiting) > 0 {
-		newest := waiting[len(waiting)-1].copy()
-		v.Waiting, v.Waiter = len(waiting), &newest
+	waiting := l.live.waiting()
+	v.Waiting = len(waiting)
+	for _, r := range slices.Backward(waiting) {
+		if r.attempt == 0 && r.trigger != punctual.TriggerCatchUp && r.trigger != punctual.TriggerBackfill {
+			newest := r.copy()
+			v.Waiter = &newest
+			break
+		}
 	}
 	return v
 }

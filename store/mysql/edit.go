@@ -25,7 +25,7 @@ const (
 
 	selectLive = `SELECT task_id, SUM(state = 'running'), MIN(IF(state = 'running', id, NULL)),
 			SUM(state = 'pending' AND due_us IS NULL AND key_wait = 0),
-			MAX(IF(state = 'pending' AND due_us IS NULL AND key_wait = 0, id, NULL)),
+			MAX(IF(state = 'pending' AND due_us IS NULL AND key_wait = 0 AND attempt = 0 AND trigger_ NOT IN ('catch-up', 'backfill'), id, NULL)),
 			SUM(state = 'pending' AND key_wait = 1)
 		FROM {runs} FORCE INDEX (runs_live) WHERE task_id IN (?) AND state IN ('pending', 'running') GROUP BY task_id`
 

@@ -30,13 +30,13 @@ const (
 	// selectLive counts the live runs of some tasks.
 	selectLive = `SELECT r.task_id, count(*) FILTER (WHERE r.state = 'running'), min(r.id) FILTER (WHERE r.state = 'running'),
 			count(*) FILTER (WHERE r.state = 'pending' AND r.due_us IS NULL AND NOT r.key_wait),
-			max(r.id) FILTER (WHERE r.state = 'pending' AND r.due_us IS NULL AND NOT r.key_wait),
 			count(*) FILTER (WHERE r.state = 'pending' AND r.key_wait)
 		FROM {schema}.live_runs r WHERE r.task_id = ANY ($1::text[]) GROUP BY r.task_id`
 
-	// selectWaiters reads the newest run of each task that waits for the gate.
+	// selectWaiters reads the newest run of each task that waits for the gate and may be replaced.
 	selectWaiters = `SELECT ` + runNames + ` FROM unnest($1::text[]) AS want (task), LATERAL (
 			SELECT * FROM {schema}.live_runs r WHERE r.task_id = want.task AND r.state = 'pending' AND r.due_us IS NULL AND NOT r.key_wait
+				AND r.attempt = 0 AND r.trigger_ NOT IN ('catch-up', 'backfill')
 			ORDER BY r.id DESC LIMIT 1) r`
 
 	selectKeysOfTask = `SELECT DISTINCT r.key FROM {schema}.live_runs r WHERE r.task_id = $1 AND r.key <> ''`
@@ -66,9 +66,9 @@ type lives map[string]liveRuns
 func (l lives) count(t *txn, ids []string) {
 	t.queue(selectLive, ids).Query(func(rows pgx.Rows) error {
 		var id string
-		var oldest, waiter *string
+		var oldest *string
 		var found liveRuns
-		_, err := pgx.ForEachRow(rows, []any{&id, &found.active, &oldest, &found.waiting, &waiter, &found.keyWaiting}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&id, &found.active, &oldest, &found.waiting, &found.keyWaiting}, func() error {
 			one := found
 			if oldest != nil {
 				one.oldest = *oldest

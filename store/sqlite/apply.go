@@ -162,7 +162,8 @@ func (l liveRuns) show(v *punctual.View) {
 const (
 	selectLive = `SELECT task_id, count(*) FILTER (WHERE state = 'running'), min(id) FILTER (WHERE state = 'running'),
 			count(*) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
-			max(id) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0),
+			max(id) FILTER (WHERE state = 'pending' AND due_us IS NULL AND key_wait = 0
+				AND attempt = 0 AND trigger_ NOT IN ('catch-up', 'backfill')),
 			count(*) FILTER (WHERE state = 'pending' AND key_wait = 1)
 		FROM runs WHERE task_id IN (SELECT value FROM json_each(?))` + live + ` GROUP BY task_id`
 

@@ -68,7 +68,7 @@ func (f *fixture) passedOn(first, second [2]punctual.Run, when string) {
 var gateCases = []testCase{
 	{
 		name:    "shows who waits for what",
-		promise: "a View tells the runs that wait for the overlap gate, with the newest of them, from those that wait for their key",
+		promise: "a View tells the runs that wait for the overlap gate, with the newest of them that may be replaced, from those that wait for their key",
 		check: func(f *fixture) {
 			f.add("task", keyed("k"), owed(f.now))
 			waiting := []punctual.Run{f.pending("task", time.Time{}), f.pending("task", time.Time{})}
@@ -77,18 +77,23 @@ var gateCases = []testCase{
 			f.put(forKey[0], waiting[0], due, waiting[1], forKey[1])
 			v := f.see("task")
 			f.same([]punctual.Run{due, waiting[0], waiting[1], forKey[0], forKey[1]}, v.Pending, "View.Pending of an edit")
-			judge := func(v punctual.View, call string) {
+			judge := func(v punctual.View, call string, n int) {
 				f.Helper()
-				f.same(2, v.Waiting, "View.Waiting of %s", call)
+				f.same(n, v.Waiting, "View.Waiting of %s", call)
 				f.same(2, v.KeyWaiting, "View.KeyWaiting of %s", call)
 				if v.Waiter == nil {
 					f.failf("View.Waiter of %s: want %s, got none", call, waiting[1].ID)
 				}
 				f.same(waiting[1], *v.Waiter, "View.Waiter of %s", call)
 			}
-			judge(v, "an edit")
+			judge(v, "an edit", 2)
+			// Newer ones whose place nobody takes.
+			retry, catchUp, backfill := f.pending("task", time.Time{}), f.pending("task", time.Time{}), f.pending("task", time.Time{})
+			retry.Attempt, catchUp.Trigger, backfill.Trigger = 1, punctual.TriggerCatchUp, punctual.TriggerBackfill
+			f.put(retry, catchUp, backfill)
+			judge(f.see("task"), "an edit", 5)
 			f.claimAs(punctual.ClaimRequest{Limit: 9, Decide: func(v punctual.View) (punctual.Change, error) {
-				judge(v, "a claim")
+				judge(v, "a claim", 5)
 				f.same([]punctual.Run{due}, v.Pending, "View.Pending of a claim")
 				return f.startDue(v)
 			}})

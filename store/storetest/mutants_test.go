@@ -398,6 +398,21 @@ func claimReply(spoil func(*punctual.ClaimReply)) func(*broken) {
 	}
 }
 
+// waiter makes the last run that waits for the gate and is taken the one that a View shows, where it shows who waits.
+func waiter(takes func(found, r *punctual.Run) bool) func(*punctual.View) {
+	return func(v *punctual.View) {
+		var found *punctual.Run
+		for i := range v.Pending {
+			if r := v.Pending[i]; r.DueAt.IsZero() && !r.WaitsForKey && takes(found, &r) {
+				found = &r
+			}
+		}
+		if found != nil {
+			v.Waiter = found
+		}
+	}
+}
+
 func eachView(spoil func(*punctual.View)) func(*broken) { return func(b *broken) { b.view = spoil } }
 func eachRun(spoil func(*punctual.Run)) func(*broken)   { return func(b *broken) { b.run = spoil } }
 
@@ -514,6 +529,14 @@ var mutants = []mutant{
 	{"does not see active runs", eachView(func(v *punctual.View) { v.Active = 0 })},
 	{"does not name the oldest", eachView(func(v *punctual.View) { v.OldestActive = "" })},
 	{"does not count who waits", eachView(func(v *punctual.View) { v.Waiting = 0 })},
+	{"shows the oldest that waits", eachView(waiter(func(found, _ *punctual.Run) bool { return found == nil }))},
+	{"shows a retry for one that may be replaced", eachView(waiter(func(_, r *punctual.Run) bool { return r.Trigger == punctual.TriggerManual }))},
+	{"shows a catch-up for one that may be replaced", eachView(waiter(func(_, r *punctual.Run) bool {
+		return r.Attempt == 0 && r.Trigger != punctual.TriggerBackfill
+	}))},
+	{"shows a backfill for one that may be replaced", eachView(waiter(func(_, r *punctual.Run) bool {
+		return r.Attempt == 0 && r.Trigger != punctual.TriggerCatchUp
+	}))},
 	{"does not pass slots on", eachView(func(v *punctual.View) { v.Slots = 1 })},
 	{"drops inserted rows of final state", eachChange(func(c *punctual.Change) {
 		c.Insert = slices.DeleteFunc(slices.Clone(c.Insert), func(r punctual.Run) bool { return r.State == punctual.StateMissed })
