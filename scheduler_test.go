@@ -179,6 +179,8 @@ func TestRemoveDuringARunLetsItFinishAndDropsItsResult(t *testing.T) {
 		w.wait(time.Minute)
 		assert.EqualValues(t, 2, ended.Load())
 		assert.Empty(t, w.facts("t"))
+		assert.Contains(t, w.logs.String(), `level=INFO msg="result dropped: the task was removed"`)
+		assert.NotContains(t, w.logs.String(), "level=ERROR")
 		w.stop()
 	})
 }
