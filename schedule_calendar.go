@@ -313,6 +313,10 @@ func parseCron(args string) (Schedule, error) {
 		zone, words = words[n-1], words[:n-1]
 	}
 	loc, err := parseZone(zone)
+	if _, _, prefixed := cutZonePrefix(args); err != nil && (len(words) == 4 || prefixed && len(words) == 5) {
+		// Four fields are too few, so the word behind them is a misspelt fifth: the expression knows at which column.
+		loc, err, words = time.UTC, nil, append(words, zone)
+	}
 	if err != nil {
 		return nil, err
 	}
