@@ -28,7 +28,8 @@ func TestShutdownWaitsForRunsWithALiveContext(t *testing.T) {
 	})
 }
 
-// A run that ignores its context: gocron burned a core while waiting for one.
+// A run that ignores its context: gocron burned a core while waiting for one. In a bubble time stands still while anything computes, so a
+// wait like that would never end here.
 func TestShutdownDeadlineNamesTheDeafRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(ctx context.Context, run punctual.Run) (punctual.Result, error) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -442,6 +443,38 @@ func TestAFormThatFailsShowsWhatWasTyped(t *testing.T) {
 		w = s.send("POST", "/tasks", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code, "the scheduler has stopped")
 		assert.Contains(t, w.Body.String(), `value="kept"`)
+	})
+}
+
+// forgetful is a store that cannot be read for a while.
+type forgetful struct {
+	*memory.Store
+	blind atomic.Bool
+}
+
+func (f *forgetful) Task(ctx context.Context, id string) (punctual.Snapshot, error) {
+	if f.blind.Load() {
+		return punctual.Snapshot{}, punctual.ErrUnavailable
+	}
+	return f.Store.Task(ctx, id)
+}
+
+// Who is told that something failed does it again, so what was saved is never told as a failure.
+func TestASavedTaskIsAnsweredThoughItCannotBeReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &forgetful{Store: memory.New()}
+		s := newSiteOn(t, store, &lockedLogs{}, func(*vault.Vault) punctual.Executor { return talker() })
+		store.blind.Store(true)
+		w := s.send("POST", "/api/tasks", body(fields(nil)))
+		require.Equal(t, http.StatusCreated, w.Code, w.Body)
+		var created service.Task
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &created))
+		assert.Equal(t, "/api/tasks/"+created.ID, w.Header().Get("Location"))
+		assert.Equal(t, "ping", created.Name)
+		store.blind.Store(false)
+		s.wait(time.Second)
+		assert.Equal(t, []string{"register success"}, s.statuses(created.ID))
+		s.stop()
 	})
 }
 

@@ -107,7 +107,7 @@ func newSiteOn(t *testing.T, store punctual.Store, logs *lockedLogs, inner func(
 		notifier.Close(context.Background())
 	})
 	s.service = service.New(s.scheduler, v, service.Ladder(50), time.Minute)
-	s.handler = web.Handler(s.service, web.Options{Logger: logger, Dashboard: web.Dashboard(s.scheduler, logger)})
+	s.handler = web.Handler(s.service, web.Options{Logger: logger, Dashboard: web.Dashboard(s.scheduler, logger, false)})
 	return s.start()
 }
 

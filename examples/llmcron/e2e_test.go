@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -359,6 +360,13 @@ func TestDemoRunsItsSampleAtOnce(t *testing.T) {
 	require.Len(t, page.Tasks, 1)
 	assert.Equal(t, "success", s.await(t, page.Tasks[0].ID).Status)
 	assert.Contains(t, s.out.String(), "demo")
+	for _, path := range []string{"/", "/tasks/new", "/tasks/" + page.Tasks[0].ID + "/logs", "/import", "/login", "/punctual/", "/punctual/tasks", "/punctual/nothing"} {
+		r, err := client.Get(s.url + path)
+		require.NoError(t, err)
+		text, err := io.ReadAll(r.Body)
+		require.NoError(t, errors.Join(err, r.Body.Close()))
+		assert.Regexp(t, `class="demo"|llmcron runs \(demo\)`, string(text), path)
+	}
 }
 
 // What the READMEs let a newcomer send creates a task that is called at once.

@@ -103,7 +103,7 @@ func serve(c config, logger *slog.Logger, signals <-chan os.Signal) (err error) 
 	caller.Use(scheduler)
 	tasks := service.New(scheduler, v, service.Ladder(c.attempts), c.timeout)
 
-	site := web.Options{Token: c.token, Metrics: figures.handler(), Logger: logger, Dashboard: web.Dashboard(scheduler, logger)}
+	site := web.Options{Token: c.token, Metrics: figures.handler(), Logger: logger, Dashboard: web.Dashboard(scheduler, logger, c.demo)}
 	if c.demo {
 		endpoint, err := demo.Start(besides(c.addr))
 		if err != nil {

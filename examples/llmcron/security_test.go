@@ -38,7 +38,7 @@ import (
 func guarded(t *testing.T, token string) (s *site, options web.Options, taskID, runID string) {
 	s = newCallingSite(t, talker())
 	options = web.Options{
-		Token: token, Logger: slog.New(slog.NewTextHandler(s.logs, nil)), Dashboard: web.Dashboard(s.scheduler, slog.New(slog.DiscardHandler)),
+		Token: token, Logger: slog.New(slog.NewTextHandler(s.logs, nil)), Dashboard: web.Dashboard(s.scheduler, slog.New(slog.DiscardHandler), false),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "punctual_runs_total 1\n") }),
 	}
 	taskID = ways[0].create(s, "", fields(map[string]any{"name": "guarded-task"}))
@@ -246,7 +246,7 @@ func TestHostileNamesAndAnswersAreOnlyText(t *testing.T) {
 			return used(markup+escapes+bidi+"\xff\xfe\n"+fmt.Sprint(n), 1, 1), nil
 		}}
 		s := newCallingSite(t, m)
-		s.handler = web.Handler(s.service, web.Options{Logger: slog.New(slog.NewTextHandler(s.logs, nil)), Dashboard: web.Dashboard(s.scheduler, slog.New(slog.DiscardHandler))})
+		s.handler = web.Handler(s.service, web.Options{Logger: slog.New(slog.NewTextHandler(s.logs, nil)), Dashboard: web.Dashboard(s.scheduler, slog.New(slog.DiscardHandler), false)})
 		paths := []string{"/", "/tasks/new", "/import", "/punctual/", "/punctual/tasks", "/absent/" + url.PathEscape(markup)}
 		for _, kind := range []string{"answers", "large", "fails"} {
 			name := markup + bidi

@@ -53,7 +53,7 @@ func (s *Service) Create(ctx context.Context, in Input) (Task, error) {
 	if err := s.scheduler.Add(ctx, task); err != nil {
 		return Task{}, err
 	}
-	return s.Get(ctx, id)
+	return s.saved(ctx, task)
 }
 
 // Replace changes all of a task but its key, which stays unless one is sent (an empty one removes it). An enabled interval task is
@@ -91,7 +91,17 @@ func (s *Service) change(ctx context.Context, id string, start func(definition, 
 	if err := register(ctx, task); err != nil {
 		return Task{}, err
 	}
-	return s.Get(ctx, id)
+	return s.saved(ctx, task)
+}
+
+// saved returns a task that was registered a moment ago. A store that fails just then must not make it look as if it had not been saved, or
+// whoever did it would do it again: then what was registered is returned, without what only the store knows.
+func (s *Service) saved(ctx context.Context, task punctual.Task) (Task, error) {
+	stored, err := s.Get(ctx, task.ID)
+	if err != nil && !errors.Is(err, punctual.ErrTaskNotFound) {
+		return show(punctual.Snapshot{Task: task}), nil
+	}
+	return stored, err
 }
 
 // build makes the scheduler's task of a definition and what was sent over it.

@@ -14,8 +14,8 @@ import (
 const dashboardPrefix = "/punctual"
 
 // Dashboard is the scheduler's own view of the tasks, for Options. Who has llmcron's token may look, run and cancel. Schedules are changed
-// and tasks switched off on llmcron's pages, which keep them in the payload as well.
-func Dashboard(s *punctual.Scheduler, logger *slog.Logger) http.Handler {
+// and tasks switched off on llmcron's pages, which keep them in the payload as well. In a demo each page says so.
+func Dashboard(s *punctual.Scheduler, logger *slog.Logger, demo bool) http.Handler {
 	may := func(_ *http.Request, access dashboard.Access) (string, error) {
 		switch access.Action {
 		case dashboard.ActionView, dashboard.ActionRun, dashboard.ActionCancel, dashboard.ActionRetry:
@@ -24,7 +24,11 @@ func Dashboard(s *punctual.Scheduler, logger *slog.Logger) http.Handler {
 			return "operator", errors.New("tasks are changed on llmcron's pages")
 		}
 	}
-	return dashboard.Handler(s, dashboard.WithTitle("llmcron runs"), dashboard.WithAuthorizer(may), dashboard.WithRedaction(withoutKey), dashboard.WithLogger(logger))
+	title := "llmcron runs"
+	if demo {
+		title += " (demo)"
+	}
+	return dashboard.Handler(s, dashboard.WithTitle(title), dashboard.WithAuthorizer(may), dashboard.WithRedaction(withoutKey), dashboard.WithLogger(logger))
 }
 
 // withoutKey leaves the sealed key out: sealed or not, a page is no place for it.

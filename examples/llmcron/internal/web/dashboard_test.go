@@ -20,7 +20,7 @@ func TestDashboardStandsBehindTheToken(t *testing.T) {
 	s, err := punctual.New(memory.New(), punctual.ExecutorFunc(func(context.Context, punctual.Run) (punctual.Result, error) { return punctual.Result{}, nil }))
 	require.NoError(t, err)
 	require.NoError(t, s.Add(t.Context(), punctual.Task{ID: "a", Schedule: punctual.Daily("12:00", time.UTC), Payload: []byte(`{"model": "small", "sealed_key": "c2VhbGVk"}`)}))
-	handler := Handler(nil, Options{Token: "secret", Logger: logger, Dashboard: Dashboard(s, logger)})
+	handler := Handler(nil, Options{Token: "secret", Logger: logger, Dashboard: Dashboard(s, logger, false)})
 	ask := func(method, path, token string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
 		if token != "" {
