@@ -1,6 +1,7 @@
 package punctual
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -616,7 +617,11 @@ func TestIdsSortByCreation(t *testing.T) {
 			now = t0.Add(-time.Hour) // the clock goes back
 		}
 		id := ids.next(now)
-		require.Len(t, id, 26)
+		bits, err := idEncoding.DecodeString(id)
+		require.NoError(t, err)
+		require.Equal(t, id, idEncoding.EncodeToString(bits))
+		require.Equal(t, ids.micros<<8, binary.BigEndian.Uint64(bits))
+		require.Equal(t, uint16(ids.seq), binary.BigEndian.Uint16(bits[8:]))
 		require.Greater(t, id, last)
 		last = id
 	}

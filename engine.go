@@ -213,10 +213,14 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	for i := range made.decisions {
 		s.announce(&made.decisions[i].change)
 	}
+	var contexts []runContext
 	made.flights = s.hangar.take(made.flights, len(reply.Started))
 	for i, f := range made.flights {
 		run := &reply.Started[i]
-		s.prepare(f, run, &made.of(run.TaskID).conduct)
+		if i%contextBlock == 0 {
+			contexts = make([]runContext, min(len(made.flights)-i, contextBlock))
+		}
+		s.prepare(f, &contexts[i%contextBlock], run, &made.of(run.TaskID).conduct)
 		if op.kinds != nil {
 			started = append(started, run.Kind)
 		}

@@ -130,11 +130,15 @@ type conduct struct {
 
 func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
 
-// prepare makes f the attempt of a run that the store has on record as running.
-func (s *Scheduler) prepare(f *flight, run *Run, c *conduct) {
+// contextBlock is how many contexts of a claim are made at a time. Host code may keep one, and with it the others, but not their flights.
+const contextBlock = 16
+
+// prepare makes f, with a new context, the attempt of a run that the store has on record as running.
+func (s *Scheduler) prepare(f *flight, ctx *runContext, run *Run, c *conduct) {
 	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
 	f.run.Trace = c.trace
-	f.ctx = &runContext{scheduler: s, flight: f}
+	f.ctx = ctx
+	ctx.scheduler, ctx.flight = s, f
 }
 
 // fly works on one attempt from its start to the hand-over of its outcome. The hand-over is deferred because host code may end the

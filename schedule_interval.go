@@ -75,11 +75,14 @@ func (s IntervalSchedule) fault() error {
 		return fmt.Errorf("%w: interval %v is not a whole number of microseconds", ErrInvalidSchedule, s.every)
 	case s.every > maxDuration:
 		return fmt.Errorf("%w: interval %v is longer than a hundred years", ErrInvalidSchedule, s.every)
-	case s.pinned && (s.anchor.After(lastInstant) || s.anchor.Year() < 1):
+	case s.pinned && (s.anchor.After(lastInstant) || s.anchor.Before(firstInstant)):
 		return fmt.Errorf("%w: the anchor's year %d is not between 1 and 9999", ErrInvalidSchedule, s.anchor.Year())
 	}
 	return nil
 }
+
+// firstInstant is the beginning of time for schedules.
+var firstInstant = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // lastInstant is the end of time for schedules: the last instant that RFC 3339 can write, in microseconds.
 var lastInstant = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)

@@ -364,7 +364,7 @@ func (s *Scheduler) follow(ctx context.Context, e *editing, started *[]string, a
 		run.Payload, run.Labels = e.payload, e.labels
 		var lone [1]*flight
 		flights := s.hangar.take(lone[:0], 1)
-		s.prepare(flights[0], &run, &e.conduct)
+		s.prepare(flights[0], new(runContext), &run, &e.conduct)
 		s.dispatch(flights...)
 		*started = append(*started, run.Kind)
 	}
