@@ -170,6 +170,9 @@ func (s *Scheduler) storeBatch(batch outcomes) (settled int, err error) {
 
 // settle forgets flights whose outcome is stored or given up.
 func (s *Scheduler) settle(batch []*flight) {
+	for _, f := range batch {
+		f.ctx.leave() // before anybody who waited for the end of a run may look whether a context that was kept has ended with it
+	}
 	s.mu.Lock()
 	for _, f := range batch {
 		s.flights.remove(f)

@@ -58,10 +58,9 @@ func (h *hangar) take(flights []*flight, n int) []*flight {
 	return flights
 }
 
-// give makes flights another's. Their outcomes are stored or given up, and they are in no list any more.
+// give makes flights another's. Their outcomes are stored or given up, their contexts have left them, and they are in no list any more.
 func (h *hangar) give(flights []*flight) {
 	for _, f := range flights {
-		f.ctx.leave()
 		*f = flight{}
 	}
 	h.mu.Lock()
