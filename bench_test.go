@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/benbjohnson/clock"
 	"github.com/stretchr/testify/require"
 
 	"github.com/punctual-go/punctual"
@@ -109,10 +110,31 @@ func BenchmarkAddAndRemove(b *testing.B) {
 	require.NoError(b, s.Shutdown(context.Background()))
 }
 
-// BenchmarkBurst measures the time from Start until all runs of 100,000 tasks that are due have started, per run.
+// BenchmarkBurst measures the time from Start until all runs of 100,000 tasks that are due have started, per run: immediate runs, whose rows
+// were made when the tasks were registered, and first occurrences, whose rows and ledgers are made now.
 func BenchmarkBurst(b *testing.B) {
+	b.Run("registrations", func(b *testing.B) {
+		benchmarkBurst(b, hourly, func() {})
+	})
+	b.Run("occurrences", func(b *testing.B) {
+		host := &ahead{Clock: clock.New()}
+		var first time.Time
+		benchmarkBurst(b, func(id string) punctual.Task {
+			if host.by != 0 || first.IsZero() {
+				host.by = 0
+				first = host.Now().Add(time.Hour)
+			}
+			task := waiting(id)
+			task.Schedule = punctual.Every(time.Hour).From(first.Add(-time.Hour))
+			return task
+		}, func() { host.by = time.Until(first) }, punctual.WithClock(host))
+	})
+}
+
+func benchmarkBurst(b *testing.B, task func(id string) punctual.Task, due func(), opts ...punctual.Option) {
 	const n = 100_000
 	var took time.Duration
+	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
 		var left sync.WaitGroup
@@ -120,11 +142,12 @@ func BenchmarkBurst(b *testing.B) {
 		s, err := punctual.New(memory.New(), punctual.ExecutorFunc(func(context.Context, punctual.Run) (punctual.Result, error) {
 			left.Done()
 			return punctual.Result{}, nil
-		}), punctual.WithConcurrency(n))
+		}), append(opts, punctual.WithConcurrency(n))...)
 		require.NoError(b, err)
 		for i := range n {
-			require.NoError(b, s.Add(b.Context(), hourly(fmt.Sprint("task", i))))
+			require.NoError(b, s.Add(b.Context(), task(fmt.Sprint("task", i))))
 		}
+		due()
 		runtime.GC()
 		b.StartTimer()
 		begin := time.Now()
@@ -137,6 +160,16 @@ func BenchmarkBurst(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/took.Seconds(), "starts/s")
 }
+
+// ahead is a clock that runs ahead of the real one.
+type ahead struct {
+	clock.Clock
+	by time.Duration
+}
+
+func (c *ahead) Now() time.Time                  { return c.Clock.Now().Add(c.by) }
+func (c *ahead) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+func (c *ahead) Until(t time.Time) time.Duration { return t.Sub(c.Now()) }
 
 // registered makes a started scheduler with n waiting tasks, and a source of their ids and of further ones.
 func registered(b *testing.B, n int) (*punctual.Scheduler, func(int) string) {
