@@ -25,7 +25,7 @@ const (
 		WHERE id = ?`
 
 	// moveTask is updateStatus for what a firing changes of most tasks.
-	moveTask = `UPDATE tasks SET next_us = ?, last_us = ? WHERE id = ?`
+	moveTask = `UPDATE tasks SET next_us = ?, last_us = ? WHERE rowid = ?`
 
 	updateRun = `UPDATE runs SET state = ?, due_us = ?, attempt = ?, started_us = ?, finished_us = ?, error = ?, reason = ?, blocked_by = ?,
 			instance = ?, session = ?, until_us = ?, count = ?, key = ?, key_wait = ?
@@ -40,9 +40,9 @@ const (
 	deleteRuns = `DELETE FROM runs WHERE task_id = ?`
 )
 
-// apply writes a change of one task, where due are the keys of the runs that were due before it. It adds the runs that the change started to
+// apply writes a change of one task in some row, where due are the keys of the runs that were due before it. It adds the runs that the change started to
 // started, in order, and returns the ids of rows that were dropped because their occurrence is taken.
-func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]string, c *punctual.Change, started []punctual.Run) (_ []punctual.Run, dropped []string, err error) {
+func (s *Store) apply(tx *txn, id string, row int64, v *punctual.View, due map[string]string, c *punctual.Change, started []punctual.Run) (_ []punctual.Run, dropped []string, err error) {
 	freed, err := freedKeys(tx, id, due, c)
 	if err != nil {
 		return nil, nil, err
@@ -66,7 +66,7 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 	case v.Record != nil:
 		priority = v.Record.Task.Priority
 	}
-	if err := s.applyTask(tx, id, v, c); err != nil {
+	if err := s.applyTask(tx, id, row, v, c); err != nil {
 		return nil, nil, err
 	}
 	for i := range c.Update {
@@ -101,7 +101,7 @@ func (s *Store) apply(tx *txn, id string, v *punctual.View, due map[string]strin
 	return started, dropped, err
 }
 
-func (s *Store) applyTask(tx *txn, id string, v *punctual.View, c *punctual.Change) error {
+func (s *Store) applyTask(tx *txn, id string, row int64, v *punctual.View, c *punctual.Change) error {
 	st, now := c.Status, v.Now
 	switch {
 	case c.Task != nil:
@@ -125,8 +125,9 @@ func (s *Store) applyTask(tx *txn, id string, v *punctual.View, c *punctual.Chan
 		}
 		_, err = tx.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
 		return err
-	case st != nil && onlyMoves(v.Record, st):
-		_, err := tx.exec(moveTask, toMicros(st.NextRunAt), toMicros(st.LastOccurrence), id)
+	case st != nil && ledger.OnlyMoves(v.Record, st):
+		tx.args = append(tx.args[:0], toMicros(st.NextRunAt), toMicros(st.LastOccurrence), row)
+		_, err := tx.exec(moveTask, tx.args...)
 		return err
 	case st != nil:
 		_, err := tx.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
@@ -135,16 +136,6 @@ func (s *Store) applyTask(tx *txn, id string, v *punctual.View, c *punctual.Chan
 		return err
 	}
 	return nil
-}
-
-// onlyMoves reports whether a task without fault gets a status that differs from its own by the occurrences alone.
-func onlyMoves(was *punctual.Record, st *punctual.Status) bool {
-	if was == nil || was.Fault != "" {
-		return false
-	}
-	moved := was.Status
-	moved.NextRunAt, moved.LastOccurrence = st.NextRunAt, st.LastOccurrence
-	return moved == *st
 }
 
 // liveRuns is what a View tells about a task's running and waiting runs.
@@ -219,7 +210,7 @@ func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.Ed
 func (s *Store) edit(tx *txn, req punctual.EditRequest) (reply punctual.EditReply, news bool, err error) {
 	reply.Now = s.now(req.Now)
 	v := punctual.View{Now: reply.Now, Slots: req.Slots}
-	id := req.TaskID
+	id, row := req.TaskID, int64(0)
 	if req.RunID != "" {
 		runs, err := collect(tx.ctx, tx, scanRun, selectRun, req.RunID)
 		if err != nil {
@@ -241,7 +232,7 @@ func (s *Store) edit(tx *txn, req punctual.EditRequest) (reply punctual.EditRepl
 			tasks[0].Task = punctual.Task{ID: id, Revision: tasks[0].Task.Revision} // it may be replaced or removed
 			tasks[0].Fault = err.Error()
 		}
-		v.Record = &tasks[0].Record
+		v.Record, row = &tasks[0].Record, tasks[0].row
 	}
 	if v.Pending, err = collect(tx.ctx, tx, scanRun, selectPending, id); err != nil {
 		return reply, false, err
@@ -265,7 +256,7 @@ func (s *Store) edit(tx *txn, req punctual.EditRequest) (reply punctual.EditRepl
 	if err != nil {
 		return reply, false, &refusal{err}
 	}
-	if _, reply.Dropped, err = s.apply(tx, id, &v, due, &c, nil); err != nil {
+	if _, reply.Dropped, err = s.apply(tx, id, row, &v, due, &c, nil); err != nil {
 		return reply, false, err
 	}
 	if news = ledger.News(&c); news {

@@ -25,7 +25,7 @@ func fill(b *testing.B, s *Store, n, due int) {
 				if i >= due {
 					status.NextRunAt = noon.Add(365 * 24 * time.Hour)
 				}
-				if _, _, err := s.apply(tx, task.ID, &punctual.View{Now: noon}, nil, &punctual.Change{Task: &task, Status: &status}, nil); err != nil {
+				if _, _, err := s.apply(tx, task.ID, 0, &punctual.View{Now: noon}, nil, &punctual.Change{Task: &task, Status: &status}, nil); err != nil {
 					return err
 				}
 			}

@@ -31,13 +31,53 @@ type claim struct {
 	reply punctual.ClaimReply
 	left  map[string]int      // what may still be started of kinds that have a limit of their own
 	tasks map[string]*taskRow // those that were read
+	due   *dueRows
+}
+
+// dueRows is where a claim keeps the due tasks that it has read. The connection that writes has one, since a claim's tasks are nobody's once it
+// is over.
+type dueRows struct {
+	rows  []taskRow
+	tasks map[string]*taskRow
+	next  taskRow // the row that is being read
+	into  []any   // the places of its columns
+}
+
+func newDueRows() *dueRows {
+	d := &dueRows{tasks: make(map[string]*taskRow)}
+	d.into = append(d.next.places(), &d.next.busy)
+	return d
+}
+
+// begin forgets the tasks of the claim before.
+func (d *dueRows) begin(limit int) {
+	clear(d.rows)
+	clear(d.tasks)
+	d.rows = slices.Grow(d.rows[:0], min(limit, maxRoom))
+}
+
+// maxRoom bounds the tasks for which room is kept between claims.
+const maxRoom = 500
+
+// scan reads a task.
+func (d *dueRows) scan(rows rows) (*taskRow, error) {
+	if len(d.rows) == cap(d.rows) {
+		d.rows = make([]taskRow, 0, maxRoom) // those in the other one stay where they are
+	}
+	d.next = taskRow{}
+	err := rows.Scan(d.into...)
+	d.rows = append(d.rows, d.next)
+	t := &d.rows[len(d.rows)-1]
+	d.tasks[t.id] = t
+	return t, err
 }
 
 // Claim implements punctual.Store.
 func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
 	var reply punctual.ClaimReply
 	err := s.tx(ctx, func(tx *txn) error {
-		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits), tasks: make(map[string]*taskRow)}
+		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits), tasks: s.due.tasks, due: s.due}
+		c.due.begin(req.Limit)
 		c.reply.Now, c.reply.Started = s.now(req.Now), req.Started[:0]
 		if err := aliveSession(ctx, tx, req.Session); err != nil {
 			return err
@@ -121,7 +161,7 @@ func (c *claim) decideAll(due []candidate) error {
 			continue
 		}
 		bounded, before := v.Slots < c.req.Limit-len(c.reply.Started), len(c.reply.Started)
-		if c.reply.Started, _, err = c.apply(c.tx, d.id, &v, due, &change, c.reply.Started); err != nil {
+		if c.reply.Started, _, err = c.apply(c.tx, d.id, t.row, &v, due, &change, c.reply.Started); err != nil {
 			return err
 		}
 		c.begin(t, c.reply.Started[before:], keys)

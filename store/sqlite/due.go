@@ -139,9 +139,7 @@ func (c *claim) find(all []lane, limit int) ([]candidate, error) {
 
 // scanDueTask keeps the task, too.
 func (c *claim) scanDueTask(rows rows) (candidate, error) {
-	var t taskRow
-	err := rows.Scan(append(t.places(), &t.busy)...)
-	c.tasks[t.id] = &t
+	t, err := c.due.scan(rows)
 	return candidate{id: t.id, rank: t.Status.NextRunAt.UnixMicro()}, err
 }
 

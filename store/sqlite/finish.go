@@ -72,9 +72,9 @@ func finishMost(tx *txn, items []punctual.Finish, verdicts []punctual.Verdict) (
 		item := &items[i]
 		n := int64(0)
 		if item.State.Final() && !others[item.RunID] {
-			n, err = tx.exec(endRun, item.State.String(), toMicros(item.StartedAt), toMicros(item.FinishedAt), item.Result.Output, string(item.Result.Facts),
-				item.Error, item.Stack, item.Reason, item.RunID, item.TaskID, item.Attempt)
-			if err != nil {
+			tx.args = append(tx.args[:0], item.State.String(), toMicros(item.StartedAt), toMicros(item.FinishedAt), item.Result.Output,
+				string(item.Result.Facts), item.Error, item.Stack, item.Reason, item.RunID, item.TaskID, item.Attempt)
+			if n, err = tx.exec(endRun, tx.args...); err != nil {
 				return nil, err
 			}
 		}

@@ -41,6 +41,7 @@ const (
 // Store is a punctual.Store, punctual.Leaser and punctual.Watcher in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
 type Store struct {
 	write *connection // its transactions begin immediate
+	due   *dueRows    // used within them
 	read  *sql.DB     // connections that cannot write
 	clock clock.Clock
 	poll  time.Duration
@@ -99,7 +100,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{write: newConnection(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
+	s := &Store{write: newConnection(), due: newDueRows(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
 	s.read, err = sql.Open("sqlite", dsn(full, "rw", o, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 // jsonList is a list as a parameter for json_each.
@@ -139,12 +140,13 @@ func fits(ok bool, value any, what string) error {
 	return nil
 }
 
-const taskColumns = `tasks.id, format, definition, tasks.revision, paused, anchor_us, next_us, last_us, delay_us,
+const taskColumns = `tasks.rowid, tasks.id, format, definition, tasks.revision, paused, anchor_us, next_us, last_us, delay_us,
 	iif(skip_run = '', NULL, json_array(skip_run, skip_reason, skip_by, skip_count)), fault, tasks.created_us, updated_us`
 
 // taskRow is a task as it is stored; the definition is decoded when it is needed, since it may be undecodable.
 type taskRow struct {
 	punctual.Record
+	row        int64 // its rowid, which is the same until the end of the transaction
 	id         string
 	format     int
 	busy       bool // whether it may have live runs; read by Claim alone
@@ -155,7 +157,7 @@ type taskRow struct {
 func (t *taskRow) places() []any {
 	s := &t.Status
 	return []any{
-		&t.id, &t.format, &t.definition, &t.Task.Revision, &s.Paused, (*instant)(&s.Anchor), (*instant)(&s.NextRunAt), (*instant)(&s.LastOccurrence),
+		&t.row, &t.id, &t.format, &t.definition, &t.Task.Revision, &s.Paused, (*instant)(&s.Anchor), (*instant)(&s.NextRunAt), (*instant)(&s.LastOccurrence),
 		(*span)(&s.Delay), (*skipping)(&s.Skipping), &t.Fault, (*instant)(&t.CreatedAt),
 		(*instant)(&t.UpdatedAt),
 	}
@@ -237,17 +239,12 @@ const (
 
 // insert adds a run with the priority of its task, and returns 0 when its occurrence is taken.
 func insert(tx *txn, r *punctual.Run, priority int) (int64, error) {
-	if r.State == punctual.StateRunning && begins(r) {
-		return tx.exec(startRun, r.ID, r.TaskID, r.TaskName, r.Kind, r.Trigger.String(), r.ScheduledAt.UnixMicro(), r.Attempt, toMicros(r.StartedAt),
+	if ledger.Begins(r) {
+		tx.args = append(tx.args[:0], r.ID, r.TaskID, r.TaskName, r.Kind, r.Trigger.String(), r.ScheduledAt.UnixMicro(), r.Attempt, toMicros(r.StartedAt),
 			r.Instance, r.Session, r.Revision, r.AtMostOnce, r.CreatedAt.UnixMicro(), r.ConcurrencyKey, priority)
+		return tx.exec(startRun, tx.args...)
 	}
 	return tx.exec(insertRun, runValues(r, priority)...)
-}
-
-// begins reports whether a running run has nothing in the columns that startRun leaves out.
-func begins(r *punctual.Run) bool {
-	return r.Count <= 1 && r.Until.IsZero() && r.DueAt.IsZero() && r.FinishedAt.IsZero() && r.Result.Output == "" && len(r.Result.Facts) == 0 &&
-		r.Error == "" && r.Stack == "" && r.Reason == "" && r.BlockedBy == "" && !r.CancelRequested && !r.WaitsForKey && len(r.History) == 0
 }
 
 func runValues(r *punctual.Run, priority int) []any {

@@ -32,10 +32,11 @@ type txn struct {
 	statements
 	ctx  context.Context
 	calm context.Context // ctx without its end
+	args []any           // room for the arguments of statements that run for each occurrence
 }
 
 func newTxn(ctx context.Context, with statements) *txn {
-	return &txn{with, ctx, context.WithoutCancel(ctx)}
+	return &txn{statements: with, ctx: ctx, calm: context.WithoutCancel(ctx)}
 }
 
 // tx runs one write transaction. Conflicts with other processes are waited for by SQLite (busy timeout); what remains is reported as
