@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const (
@@ -32,6 +33,10 @@ const (
 		anchor_us = VALUES(anchor_us), next_us = VALUES(next_us), last_us = VALUES(last_us), delay_us = VALUES(delay_us),
 		skip_run = VALUES(skip_run), skip_reason = VALUES(skip_reason), skip_by = VALUES(skip_by), skip_count = VALUES(skip_count), fault = ''`
 
+	// The head and the tail of moving tasks on: what a firing changes of most of them. It works like writeStatuses.
+	movesHead = `INSERT INTO {tasks} (id, next_us, last_us) VALUES `
+	movesTail = `ON DUPLICATE KEY UPDATE next_us = VALUES(next_us), last_us = VALUES(last_us)`
+
 	// lockChangeable locks the runs that an Update may write.
 	lockChangeable = `SELECT id, task_id FROM {runs} FORCE INDEX (PRIMARY)
 		WHERE id IN (?) AND state IN ('pending', 'skipped') ORDER BY id FOR UPDATE`
@@ -49,6 +54,11 @@ const (
 	insertsHead = `INSERT INTO {runs} (` + runColumns + `, occurrence_us, backfill, priority)
 		VALUES `
 	insertsTail = `ON DUPLICATE KEY UPDATE count = count`
+
+	// startsHead is insertsHead for runs that begin now and never waited: what it does not name is as the schema has it by default.
+	startsHead = `INSERT INTO {runs} (id, task_id, task_name, kind, trigger_, scheduled_us, attempt, state, started_us, instance, session_id, revision,
+			at_most_once, created_us, concurrency_key, occurrence_us, backfill, priority)
+		VALUES `
 
 	selectInserted = `SELECT id FROM {runs} FORCE INDEX (PRIMARY) WHERE id IN (?)`
 
@@ -70,6 +80,7 @@ const (
 type batch struct {
 	now      time.Time
 	statuses [][]any
+	moves    [][]any
 	updates  []change
 	inserts  []change
 	cancels  []change
@@ -108,6 +119,8 @@ func (b *batch) add(t *txn, id string, v *punctual.View, due map[string]string, 
 		if err := define(t, id, v, c, b.now); err != nil {
 			return err
 		}
+	case c.Status != nil && ledger.OnlyMoves(v.Record, c.Status):
+		b.moves = append(b.moves, []any{id, toMicros(c.Status.NextRunAt), toMicros(c.Status.LastOccurrence)})
 	case c.Status != nil && v.Record != nil:
 		b.statuses = append(b.statuses, append(append([]any{id}, statusValues(c.Status)...), b.now.UnixMicro()))
 	}
@@ -198,6 +211,9 @@ func (b *batch) flush(t *txn) (missing map[string]bool, dropped []string, err er
 	if _, err := t.execRows(statusesHead, statusesTail, b.statuses); err != nil {
 		return nil, nil, err
 	}
+	if _, err := t.execRows(movesHead, movesTail, b.moves); err != nil {
+		return nil, nil, err
+	}
 	if missing, err = b.update(t); err != nil {
 		return nil, nil, err
 	}
@@ -252,14 +268,23 @@ func (b *batch) insert(t *txn) (dropped []string, err error) {
 	if len(b.inserts) == 0 {
 		return nil, nil
 	}
-	rows := make([][]any, len(b.inserts))
+	var starts, others [][]any
 	ids := make([]string, len(b.inserts))
 	for i := range b.inserts {
 		c := &b.inserts[i]
-		rows[i], ids[i] = runValues(&c.run, c.priority), c.run.ID
+		ids[i] = c.run.ID
+		if ledger.Begins(&c.run) {
+			starts = append(starts, startValues(&c.run, c.priority))
+		} else {
+			others = append(others, runValues(&c.run, c.priority))
+		}
 	}
-	n, err := t.execRows(insertsHead, insertsTail, rows)
-	if err != nil || t.exact && n == int64(len(rows)) {
+	started, err := t.execRows(startsHead, insertsTail, starts)
+	if err != nil {
+		return nil, err
+	}
+	n, err := t.execRows(insertsHead, insertsTail, others)
+	if err != nil || t.exact && started+n == int64(len(ids)) {
 		return nil, err
 	}
 	there, err := collect(t, scanText, selectInserted, ids)

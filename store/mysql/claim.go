@@ -79,16 +79,25 @@ const maxRounds = 4
 // along their index, so that it does not matter who has the first ones. Those with due runs are looked up without a lock, and if others
 // have all of them, those behind them are looked up.
 func (c *claim) lock() ([]*taskRow, error) {
+	if tasks, done, err := c.lockLane(); done || err != nil {
+		return tasks, err
+	}
 	var passed []string
 	for range maxRounds {
-		found, err := c.find(c.req.Limit, passed)
+		found, err := c.find(c.req.Limit, passed, tasksAndRuns)
 		if err != nil {
 			return nil, err
 		}
 		if len(found) == 0 {
 			return nil, nil
 		}
-		tasks, err := c.lockFound(found)
+		own := make(map[lane]int) // how many tasks of a lane are due by themselves
+		for _, f := range found {
+			if f.what == dueTask {
+				own[f.lane]++
+			}
+		}
+		tasks, err := c.lockFound(own, found)
 		if err != nil || len(tasks) > 0 {
 			return tasks, err
 		}
@@ -99,13 +108,37 @@ func (c *claim) lock() ([]*taskRow, error) {
 	return nil, nil
 }
 
-func (c *claim) lockFound(found []candidate) ([]*taskRow, error) {
-	own := make(map[lane]int) // how many tasks of a lane are due by themselves
-	for _, f := range found {
-		if f.what == dueTask {
-			own[f.lane]++
+// lockLane is lock for what is the rule, tasks of one kind and priority: those need not be looked up before they are locked.
+func (c *claim) lockLane() (tasks []*taskRow, done bool, err error) {
+	if _, one := c.onlyLane(); !one {
+		return nil, false, nil
+	}
+	found, err := c.find(c.req.Limit, nil, []what{dueRun})
+	if err != nil {
+		return nil, false, err
+	}
+	l, one := c.onlyLane() // there may be new ones by now
+	if !one {
+		return nil, false, nil
+	}
+	tasks, err = c.lockFound(map[lane]int{l: c.req.Limit}, found)
+	return tasks, len(tasks) > 0 || len(found) == 0, err
+}
+
+// onlyLane returns the lane of tasks in which something may be due, if there is just one.
+func (c *claim) onlyLane() (only lane, one bool) {
+	n := 0
+	for _, l := range c.t.store.lanes.of(dueTask) {
+		if c.admits(l.kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, l.kind)) {
+			only = l
+			n++
 		}
 	}
+	return only, n == 1
+}
+
+// lockFound locks so many tasks of each lane that are due by themselves, and those of due runs that were found.
+func (c *claim) lockFound(own map[lane]int, found []candidate) ([]*taskRow, error) {
 	var tasks []*taskRow
 	locked := make(map[string]bool)
 	keep := func(rows []*taskRow) {

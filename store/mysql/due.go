@@ -61,6 +61,8 @@ const (
 	newRunLane
 )
 
+var tasksAndRuns = []what{dueTask, dueRun}
+
 // lane is one kind at one priority.
 type lane struct {
 	kind     string
@@ -178,8 +180,8 @@ func (c *claim) admits(kind string) bool {
 }
 
 // find returns up to limit tasks for which something is due, in due order, each once, without those that were passed over.
-func (c *claim) find(limit int, passed []string) ([]candidate, error) {
-	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, c.reply.Now.UnixMicro(), limit, passed)
+func (c *claim) find(limit int, passed []string, of []what) ([]candidate, error) {
+	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, c.reply.Now.UnixMicro(), limit, passed, of)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +190,7 @@ func (c *claim) find(limit int, passed []string) ([]candidate, error) {
 
 // next is when the first item of the kinds that are asked for is due; zero when none is.
 func (c *claim) next() (time.Time, error) {
-	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, forever, 1, nil)
+	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, forever, 1, nil, tasksAndRuns)
 	if err != nil || len(found) == 0 {
 		return time.Time{}, err
 	}
@@ -196,11 +198,12 @@ func (c *claim) next() (time.Time, error) {
 	return fromMicros(first.due), nil
 }
 
-// find returns the first items of each lane that are due until a time, and all that are among the first of all lanes.
-func (s *Store) find(ctx context.Context, q querier, kinds []string, admits func(string) bool, until int64, limit int, passed []string) ([]candidate, error) {
+// find returns the first items of each lane that are due until a time, and all that are among the first of all lanes. Of which lanes it
+// returns some is said by of; it always looks for new ones of both.
+func (s *Store) find(ctx context.Context, q querier, kinds []string, admits func(string) bool, until int64, limit int, passed []string, of []what) ([]candidate, error) {
 	for {
 		var look search
-		for _, w := range []what{dueTask, dueRun} {
+		for _, w := range tasksAndRuns {
 			query, order, id, gap := dueTasks, dueTasksOrder, "id", newTasks
 			if w == dueRun {
 				query, order, id, gap = dueRuns, dueRunsOrder, "r.task_id", newRuns
@@ -208,7 +211,7 @@ func (s *Store) find(ctx context.Context, q querier, kinds []string, admits func
 			known := s.lanes.of(w)
 			look.around(gap, kinds, known)
 			for _, l := range known {
-				if !admits(l.kind) || kinds != nil && !slices.Contains(kinds, l.kind) {
+				if !slices.Contains(of, w) || !admits(l.kind) || kinds != nil && !slices.Contains(kinds, l.kind) {
 					continue
 				}
 				args := []any{l.head(), l.kind, l.priority, until, punctual.TaskFormat}

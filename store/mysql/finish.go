@@ -19,6 +19,11 @@ const (
 
 	lockRuns = `SELECT ` + runColumns + ` FROM {runs} FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id FOR UPDATE`
 
+	// lockBriefly is lockRuns for all that the final outcome of a current attempt has to know.
+	lockBriefly = `SELECT id, task_id, attempt, state, cancel_ordered, concurrency_key,
+			output IS NULL AND facts IS NULL AND error IS NULL AND stack IS NULL AND reason = ''
+		FROM {runs} FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id FOR UPDATE`
+
 	// The head and the tail of rewriting runs that have left the running state; the rows are locked and there, see writeStatuses.
 	finishHead = `INSERT INTO {runs} (id, state, attempt, due_us, started_us, finished_us, output, facts, error, stack, reason, blocked_by, instance,
 			history)
@@ -27,6 +32,13 @@ const (
 		finished_us = VALUES(finished_us), output = VALUES(output), facts = VALUES(facts), error = VALUES(error), stack = VALUES(stack),
 		reason = VALUES(reason), blocked_by = VALUES(blocked_by), instance = VALUES(instance), session_id = '', cancel_ordered = 0,
 		history = VALUES(history)`
+
+	// The same for what most runs end with: the final outcome of their current attempt, and for those of them that have nothing to tell.
+	endHead = `INSERT INTO {runs} (id, state, started_us, finished_us, output, facts, error, stack, reason) VALUES `
+	endTail = `ON DUPLICATE KEY UPDATE state = VALUES(state), started_us = VALUES(started_us), finished_us = VALUES(finished_us), output = VALUES(output),
+		facts = VALUES(facts), error = VALUES(error), stack = VALUES(stack), reason = VALUES(reason), session_id = ''`
+	endMutelyHead = `INSERT INTO {runs} (id, state, started_us, finished_us) VALUES `
+	endMutelyTail = `ON DUPLICATE KEY UPDATE state = VALUES(state), started_us = VALUES(started_us), finished_us = VALUES(finished_us), session_id = ''`
 
 	setHistory = `UPDATE {runs} SET history = ? WHERE id = ?`
 
@@ -68,16 +80,15 @@ func finish(t *txn, req punctual.FinishRequest) (reply punctual.FinishReply, err
 	if err := owners.lock(t, tasks, t.try > 0); err != nil {
 		return reply, err
 	}
-	found, err := collect(t, scanRun, lockRuns, ids)
+	runs, err := lockEnding(t, req.Items, ids)
 	if err != nil {
 		return reply, err
 	}
-	runs := make(map[string]*punctual.Run, len(found))
-	keys := make([]string, len(found))
+	keys := make([]string, 0, len(runs))
 	tasks = tasks[:0]
-	for i := range found {
-		runs[found[i].ID], keys[i] = &found[i], found[i].ConcurrencyKey
-		tasks = append(tasks, found[i].TaskID)
+	for _, run := range runs {
+		keys = append(keys, run.ConcurrencyKey)
+		tasks = append(tasks, run.TaskID)
 	}
 	if err := owners.lock(t, tasks, true); err != nil { // those that an item did not name, or named wrongly
 		return reply, err
@@ -102,6 +113,52 @@ func finish(t *txn, req punctual.FinishRequest) (reply punctual.FinishReply, err
 	}
 	reply.NextDue, err = e.leave()
 	return reply, err
+}
+
+// endingRun is a run whose attempt has ended. Of most runs only that is read which their outcome depends on.
+type endingRun struct {
+	punctual.Run
+	brief bool // the rest of it was not read, and stays as it is
+	mute  bool // it has no result, error or reason
+}
+
+func scanBriefly(rows *sql.Rows) (*endingRun, error) {
+	r := endingRun{brief: true}
+	var state string
+	if err := rows.Scan(&r.ID, &r.TaskID, &r.Attempt, &state, &r.CancelRequested, &r.ConcurrencyKey, &r.mute); err != nil {
+		return nil, err
+	}
+	return &r, r.State.UnmarshalText([]byte(state))
+}
+
+// lockEnding locks the runs of some outcomes. All of a run is read unless its outcome is final, its only one here, and of the current attempt,
+// which was not ordered to be cancelled.
+func lockEnding(t *txn, items []punctual.Finish, ids []string) (map[string]*endingRun, error) {
+	found, err := collect(t, scanBriefly, lockBriefly, ids)
+	if err != nil {
+		return nil, err
+	}
+	runs := make(map[string]*endingRun, len(found))
+	for _, run := range found {
+		runs[run.ID] = run
+	}
+	seen := make(map[string]bool, len(items))
+	var unclear []string
+	for i := range items {
+		item, run := &items[i], runs[items[i].RunID]
+		if run != nil && (seen[run.ID] || !item.State.Final() || run.State != punctual.StateRunning || run.Attempt != item.Attempt || run.CancelRequested) {
+			unclear = append(unclear, run.ID)
+		}
+		seen[item.RunID] = true
+	}
+	if len(unclear) == 0 {
+		return runs, nil
+	}
+	whole, err := collect(t, scanRun, lockRuns, named(unclear))
+	for _, run := range whole {
+		runs[run.ID] = &endingRun{Run: run}
+	}
+	return runs, err
 }
 
 // owners are the tasks of the runs that a transaction is about.
@@ -159,16 +216,20 @@ type ending struct {
 	t      *txn
 	now    time.Time
 	owners owners
-	rows   [][]any
+	rows   [][]any // of finishHead
+	ends   [][]any // of endHead
+	mute   [][]any // of endMutelyHead
 	left   []*punctual.Run
 }
 
 // finish records the outcome of one attempt in run.
-func (e *ending) finish(run *punctual.Run, item punctual.Finish) (punctual.Verdict, error) {
-	verdict, noted := ledger.Finish(run, &item, e.owners[run.TaskID].gone, e.now)
+func (e *ending) finish(run *endingRun, item punctual.Finish) (punctual.Verdict, error) {
+	verdict, noted := ledger.Finish(&run.Run, &item, e.owners[run.TaskID].gone, e.now)
 	switch {
+	case verdict == punctual.VerdictApplied && run.brief:
+		e.end(run)
 	case verdict == punctual.VerdictApplied:
-		e.rewrite(run)
+		e.rewrite(&run.Run)
 	case noted:
 		_, err := e.t.exec(setHistory, historyText(run.History), run.ID)
 		return verdict, err
@@ -185,14 +246,30 @@ func (e *ending) rewrite(run *punctual.Run) {
 	e.left = append(e.left, run)
 }
 
+// end takes up a run that has ended and of which little was read.
+func (e *ending) end(run *endingRun) {
+	row := []any{run.ID, word(run.State.String()), toMicros(run.StartedAt), toMicros(run.FinishedAt)}
+	if run.mute && run.Result.Output == "" && len(run.Result.Facts) == 0 && run.Error == "" && run.Stack == "" && run.Reason == "" {
+		e.mute = append(e.mute, row)
+	} else {
+		e.ends = append(e.ends, append(row, run.Result.Output, string(run.Result.Facts), run.Error, run.Stack, run.Reason))
+	}
+	e.left = append(e.left, &run.Run)
+}
+
 // leave writes the runs and does what happens whenever runs leave the running state: keys are passed on, waiting runs become due and fixed
 // delays begin. It returns when something of all this is due; zero when nothing is.
 func (e *ending) leave() (next time.Time, err error) {
 	if len(e.left) == 0 {
 		return next, nil
 	}
-	if _, err := e.t.execRows(finishHead, finishTail, e.rows); err != nil {
-		return next, err
+	for _, write := range []struct {
+		head, tail string
+		rows       [][]any
+	}{{finishHead, finishTail, e.rows}, {endHead, endTail, e.ends}, {endMutelyHead, endMutelyTail, e.mute}} {
+		if _, err := e.t.execRows(write.head, write.tail, write.rows); err != nil {
+			return next, err
+		}
 	}
 	ids := make([]string, len(e.left))
 	keys := make([]string, len(e.left))

@@ -118,6 +118,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{"lockTasks", lockTasks, "PRIMARY", []any{ids}},
 		{"lockUnlockedTasks", lockUnlockedTasks, "PRIMARY", []any{ids}},
 		{"lockRuns", lockRuns, "PRIMARY", []any{runs}},
+		{"lockBriefly", lockBriefly, "PRIMARY", []any{runs}},
 		{"lockSlots", lockSlots, "PRIMARY", []any{[]int{1, 5, 900}}},
 		{"lockChangeable", lockChangeable, "PRIMARY", []any{runs}},
 		{"lockRunsOf", lockRunsOf, "runs_live", []any{"t1-1", "t1-1"}},

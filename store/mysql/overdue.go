@@ -14,7 +14,7 @@ func (s *Store) Overdue(ctx context.Context, req punctual.OverdueRequest) ([]pun
 		return nil, fault(ctx, err)
 	}
 	all := func(string) bool { return true }
-	first, err := s.find(ctx, s.db, nil, all, now.Add(-req.For).UnixMicro(), 1, nil)
+	first, err := s.find(ctx, s.db, nil, all, now.Add(-req.For).UnixMicro(), 1, nil, tasksAndRuns)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}

@@ -135,11 +135,11 @@ const runColumns = `id, task_id, task_name, kind, trigger_, scheduled_us, until_
 func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	var r punctual.Run
 	var trigger, state string
-	var facts, history []byte
+	var output, facts, failure, stack, history []byte // NULL in the row of a run that has none
 	var scheduled, created int64
 	var until, due, started, finished sql.NullInt64
 	err := rows.Scan(&r.ID, &r.TaskID, &r.TaskName, &r.Kind, &trigger, &scheduled, &until, &r.Count, &r.Attempt, &state, &due, &started, &finished,
-		&r.Result.Output, &facts, &r.Error, &r.Stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce,
+		&output, &facts, &failure, &stack, &r.Reason, &r.BlockedBy, &r.Instance, &r.Session, &r.Revision, &r.AtMostOnce,
 		&r.CancelRequested, &created, &history, &r.ConcurrencyKey, &r.WaitsForKey)
 	if err != nil {
 		return r, err
@@ -152,6 +152,7 @@ func scanRun(rows *sql.Rows) (punctual.Run, error) {
 	}
 	r.ScheduledAt, r.CreatedAt = fromMicros(scheduled), fromMicros(created)
 	r.Until, r.DueAt, r.StartedAt, r.FinishedAt = fromNull(until), fromNull(due), fromNull(started), fromNull(finished)
+	r.Result.Output, r.Error, r.Stack = string(output), string(failure), string(stack)
 	if len(facts) > 0 {
 		r.Result.Facts = facts
 	}
@@ -182,6 +183,15 @@ func runValues(r *punctual.Run, priority int) []any {
 		word(r.State.String()), toMicros(r.DueAt), toMicros(r.StartedAt), toMicros(r.FinishedAt), r.Result.Output, string(r.Result.Facts), r.Error,
 		r.Stack, r.Reason, r.BlockedBy, r.Instance, r.Session, r.Revision, r.AtMostOnce, r.CancelRequested, r.CreatedAt.UnixMicro(),
 		historyText(r.History), r.ConcurrencyKey, r.WaitsForKey, occurrence, backfill, priority,
+	}
+}
+
+// startValues are those of startsHead.
+func startValues(r *punctual.Run, priority int) []any {
+	occurrence, backfill := occurrence(r)
+	return []any{
+		r.ID, r.TaskID, r.TaskName, r.Kind, word(r.Trigger.String()), r.ScheduledAt.UnixMicro(), r.Attempt, word(r.State.String()), toMicros(r.StartedAt),
+		r.Instance, r.Session, r.Revision, r.AtMostOnce, r.CreatedAt.UnixMicro(), r.ConcurrencyKey, occurrence, backfill, priority,
 	}
 }
 

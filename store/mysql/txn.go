@@ -80,7 +80,14 @@ type word string
 // has entries, and a text becomes bytes.
 func (s *Store) bind(query string, args []any) (string, []any) {
 	var b strings.Builder
-	out := make([]any, 0, len(args))
+	room := len(args)
+	for _, arg := range args {
+		if list, ok := arg.([]string); ok {
+			room += len(list)
+		}
+	}
+	out := make([]any, 0, room)
+	b.Grow(len(query) + 2*room)
 	for _, arg := range args {
 		before, after, _ := strings.Cut(query, "?")
 		b.WriteString(s.tables.Replace(before))
@@ -139,7 +146,7 @@ func (t *txn) execRows(head, tail string, rows [][]any) (int64, error) {
 	total := int64(0)
 	for len(rows) > 0 {
 		n, size := 0, 0
-		var args []any
+		args := make([]any, 0, min(len(rows), maxRows)*len(rows[0]))
 		for ; n < len(rows) && n < maxRows; n++ {
 			more := 0
 			for _, v := range rows[n] {
