@@ -54,6 +54,7 @@ type claim struct {
 	t       *txn
 	req     punctual.ClaimRequest
 	reply   punctual.ClaimReply
+	last    spot           // of the task that was taken last, when it filled the limit and there are no limits of kinds
 	left    map[string]int // what may still be started of kinds that have a limit of their own
 	due     []*candidate
 	live    lives
@@ -62,6 +63,9 @@ type claim struct {
 	writes  writes
 	started []started
 }
+
+// spot is where a task stands among what is due; all are nil when it stands nowhere.
+type spot struct{ kind, priority, due, id any }
 
 // started is a run that the claim wants to start.
 type started struct {
@@ -115,9 +119,13 @@ func (c *claim) lock() error {
 	if req.Session != "" {
 		ask(t, &alive, scanText, lockSession, req.Session)
 	}
-	for _, from := range []source{dueTasks, dueRuns} {
-		query, args := from.of(req.Kinds, punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit)
-		ask(t, &c.due, t.s.scanCandidates(), query, args...)
+	var tasks, runs []*candidate
+	for _, due := range []struct {
+		from source
+		to   *[]*candidate
+	}{{dueTasks, &tasks}, {dueRuns, &runs}} {
+		query, args := due.from.of(req.Kinds, punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit)
+		ask(t, due.to, t.s.scanCandidates(), query, args...)
 	}
 	if err := t.send(); err != nil {
 		return err
@@ -125,6 +133,11 @@ func (c *claim) lock() error {
 	if req.Session != "" && len(alive) == 0 {
 		return fmt.Errorf("%w: session %s is not alive", punctual.ErrLeaseLost, req.Session)
 	}
+	if len(tasks) == req.Limit && len(c.left) == 0 {
+		d := tasks[len(tasks)-1]
+		c.last = spot{d.kind, (d.due - d.rank) / punctual.PriorityStep.Microseconds(), d.due, d.id}
+	}
+	c.due = append(tasks, runs...)
 	slices.SortFunc(c.due, func(a, b *candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
 	seen := make(map[string]bool, len(c.due))
 	c.due = slices.DeleteFunc(c.due, func(d *candidate) bool {
@@ -257,8 +270,12 @@ func (c *claim) finish() error {
 		passOn(t, freed, c.reply.Now, &passed)
 	}
 	next := int64(math.MaxInt64)
-	for _, from := range []source{nextTask, nextRun} {
-		query, args := from.of(c.req.Kinds, punctual.TaskFormat, c.without())
+	for _, first := range []struct {
+		source
+		last spot
+	}{{nextTask, c.last}, {nextRun, spot{}}} {
+		last := first.last
+		query, args := first.of(c.req.Kinds, punctual.TaskFormat, c.without(), last.kind, last.priority, last.due, last.id, c.reply.Now.UnixMicro())
 		t.queue(query, args...).QueryRow(func(row pgx.Row) error {
 			var first *int64
 			err := row.Scan(&first)

@@ -9,8 +9,8 @@ import (
 
 // What is due stands in lanes, one for each kind and priority: within a lane due order is the order of the index, so what is due of kinds that
 // are not asked for costs nothing, however much it is. Parameters of the statements: 1 is the format that the library knows, 2 the kinds that
-// are left out. If something is locked, or asked how long it has been due, 3 is now (null for the start of the transaction, by the server's clock) and 4 the limit. Last come the
-// kinds that are asked for, unless it is all.
+// are left out. If something is locked, or asked how long it has been due, 3 is now (null for the start of the transaction, by the server's clock) and 4 the limit. If the next is
+// asked for, 3 to 6 are kind, priority, due time and id of what was taken last, null for nothing, and 7 is now. Last come the kinds that are asked for, unless it is all.
 var (
 	// dueTasks and dueRuns lock the tasks for which something is due, those that come first in due order, and pass over those that somebody
 	// else has locked. Each answers with the kind and due time of what is due, and its rank in due order.
@@ -30,38 +30,52 @@ var (
 type source struct{ some, all string }
 
 const (
-	someKinds = `WITH kinds (kind) AS (SELECT unnest({kinds}::text[]))`
-
-	// allKinds steps from kind to kind along the index.
-	allKinds = `WITH RECURSIVE kinds (kind) AS (
-			(SELECT {x}.kind FROM {table} {x} WHERE {owed} ORDER BY {x}.kind LIMIT 1)
-			UNION ALL
-			SELECT (SELECT {x}.kind FROM {table} {x} WHERE {owed} AND {x}.kind > kinds.kind ORDER BY {x}.kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL)`
-
-	lanes = `, lanes AS MATERIALIZED (
-			SELECT kinds.kind, ranks.priority, ranks.priority * {step} AS head, first.due
+	// someKinds are the lanes of some kinds, with the first item of each.
+	someKinds = `WITH kinds (kind) AS (SELECT unnest({kinds}::text[])),
+		lanes AS MATERIALIZED (
+			SELECT kinds.kind, ranks.priority, ranks.priority * {step} AS head, first.due, first.id
 			FROM kinds CROSS JOIN generate_series({low}, {high}) AS ranks (priority)
-			CROSS JOIN LATERAL (SELECT {x}.{due} AS due FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = kinds.kind AND {x}.priority = ranks.priority {until}
-				ORDER BY {x}.{due} LIMIT 1) AS first
+			CROSS JOIN LATERAL (SELECT {x}.{due} AS due, {x}.id FROM {table} {x}
+				WHERE {owed} AND {known} AND {x}.kind = kinds.kind AND {x}.priority = ranks.priority {until}
+				ORDER BY {x}.{due}, {x}.id LIMIT 1) AS first
 			WHERE kinds.kind <> ALL ($2::text[]))`
 
-	// lockDue takes from each lane as many as are among the first of all. One lane takes all, and more have to be looked at beforehand.
-	lockDue = `, shares AS MATERIALIZED (
-			SELECT kind, priority, head, $4::bigint AS n FROM lanes WHERE (SELECT count(*) FROM lanes) = 1
+	// allKinds steps from lane to lane along the index.
+	allKinds = `WITH RECURSIVE firsts (kind, priority, {due}, id) AS (
+			(SELECT {x}.kind, {x}.priority, {x}.{due}, {x}.id FROM {table} {x} WHERE {owed} AND {known}
+				ORDER BY {x}.kind, {x}.priority, {x}.{due}, {x}.id LIMIT 1)
 			UNION ALL
-			SELECT kind, priority, head, count(*) FROM (
-				SELECT l.kind, l.priority, l.head FROM lanes l
-				CROSS JOIN LATERAL (SELECT {x}.{due} AS due FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = l.kind AND {x}.priority = l.priority {until}
-					ORDER BY {x}.{due} LIMIT $4) AS due
+			SELECT next.* FROM firsts f CROSS JOIN LATERAL (
+				SELECT {x}.kind, {x}.priority, {x}.{due}, {x}.id FROM {table} {x} WHERE {owed} AND {known} AND ({x}.kind, {x}.priority) > (f.kind, f.priority)
+				ORDER BY {x}.kind, {x}.priority, {x}.{due}, {x}.id LIMIT 1) AS next),
+		lanes AS MATERIALIZED (
+			SELECT {x}.kind, {x}.priority, {x}.priority * {step} AS head, {x}.{due} AS due, {x}.id FROM firsts {x}
+			WHERE {x}.kind <> ALL ($2::text[]) {until})`
+
+	// lockDue takes from each lane as many as are among the first of all. One lane takes all, and more have to be looked at beforehand. It begins
+	// at the first item of a lane: before that, the index leads to row after row that was moved on a moment ago.
+	lockDue = `, shares AS MATERIALIZED (
+			SELECT kind, priority, head, due, id, $4::bigint AS n FROM lanes WHERE (SELECT count(*) FROM lanes) = 1
+			UNION ALL
+			SELECT kind, priority, head, due, id, count(*) FROM (
+				SELECT l.* FROM lanes l
+				CROSS JOIN LATERAL (SELECT {x}.{due} AS next FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = l.kind AND {x}.priority = l.priority {until}
+					AND ({x}.{due}, {x}.id) >= (l.due, l.id) ORDER BY {x}.{due}, {x}.id LIMIT $4) AS due
 				WHERE (SELECT count(*) FROM lanes) > 1
-				ORDER BY due.due - l.head LIMIT $4) AS first
-			GROUP BY kind, priority, head)
+				ORDER BY due.next - l.head LIMIT $4) AS first
+			GROUP BY kind, priority, head, due, id)
 		SELECT taken.* FROM shares s CROSS JOIN LATERAL (
 			SELECT ` + taskColumns + `, s.kind AS due_kind, {x}.{due} AS due_us, {x}.{due} - s.head AS rank
 			FROM {from} WHERE {owed} AND t.fault = '' AND t.format <= $1 AND {x}.kind = s.kind AND {x}.priority = s.priority {until}
+				AND ({x}.{due}, {x}.id) >= (s.due, s.id)
 			ORDER BY {x}.{due}, {x}.id LIMIT s.n FOR NO KEY UPDATE OF t SKIP LOCKED) AS taken`
 
-	selectFirst = ` SELECT min(due) FROM lanes`
+	// selectFirst looks behind the last item that was taken, given by lane and place, before it looks for the first of all: after a claim, much of
+	// what the index has in front of that was moved on by the claim itself.
+	selectFirst = ` SELECT CASE WHEN EXISTS (
+			SELECT 1 FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = $3::text AND {x}.priority = $4::smallint
+				AND ({x}.{due}, {x}.id) > ($5::bigint, $6::text) AND {x}.{due} <= $7::bigint)
+		THEN $5::bigint ELSE (SELECT min(due) FROM lanes) END`
 
 	selectOverdue = ` SELECT kind, min(due) FROM lanes WHERE due <= ` + now + ` - $4::bigint GROUP BY kind`
 
@@ -84,14 +98,11 @@ func ofRuns(statement, kinds string) string {
 // about fills in the words of a statement.
 func about(statement, kinds string, words ...string) string {
 	given := "$5"
-	switch statement {
-	case selectFirst:
-		given = "$3"
-		statement = strings.ReplaceAll(lanes, "{until}", "") + statement
-	case selectOverdue:
-		statement = strings.ReplaceAll(lanes, "{until}", "") + statement
-	default:
-		statement = lanes + statement
+	if statement == selectFirst {
+		given = "$8"
+	}
+	if statement != lockDue {
+		kinds = strings.ReplaceAll(kinds, "{until}", "")
 	}
 	words = append(words, "{kinds}", given, "{step}", fmt.Sprint(punctual.PriorityStep.Microseconds()),
 		"{low}", fmt.Sprint(punctual.MinPriority), "{high}", fmt.Sprint(punctual.MaxPriority))

@@ -95,6 +95,8 @@ func plan(t *testing.T, s *Store, statement string, args ...any) string {
 func literal(t *testing.T, arg any) string {
 	t.Helper()
 	switch v := arg.(type) {
+	case nil:
+		return "NULL"
 	case string:
 		return "'" + v + "'"
 	case []string:
@@ -217,9 +219,9 @@ func checkHotStatements(t *testing.T, s *Store) {
 	all := map[string][]any{
 		dueTasks.all: {punctual.TaskFormat, none, us, 100}, dueTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
 		dueRuns.all: {punctual.TaskFormat, none, us, 100}, dueRuns.some: {punctual.TaskFormat, none, us, 100, kinds},
-		nextTask.all: {punctual.TaskFormat, none}, nextTask.some: {punctual.TaskFormat, none, kinds},
+		nextTask.all: {punctual.TaskFormat, none, "", 0, us, "task-2", us}, nextTask.some: {punctual.TaskFormat, none, "", 0, us, "task-2", us, kinds},
 		overdueTasks: {punctual.TaskFormat, none, us, us}, overdueRuns: {punctual.TaskFormat, none, us, us},
-		nextRun.all: {punctual.TaskFormat, none}, nextRun.some: {punctual.TaskFormat, none, kinds},
+		nextRun.all: {punctual.TaskFormat, none, nil, nil, nil, nil, us}, nextRun.some: {punctual.TaskFormat, none, nil, nil, nil, nil, us, kinds},
 		selectLive: {ids}, lockTask: {"task-2"}, lockRunning: {ids},
 		selectPending: {"task-2"}, selectPendingDue: {ids, us, true, []string{}}, selectWaiters: {ids}, selectKeys: {[]string{"k"}},
 		selectKeyOf: {"task-2", "k"}, selectKeysOfTask: {"task-2"}, passOnKey: {us, []string{"k"}, 1}, lockSlots: {[]string{"k"}, ids},
@@ -275,13 +277,20 @@ func checkHotStatements(t *testing.T, s *Store) {
 			plan(t, s, due.all, punctual.TaskFormat, none, us, 20), plan(t, s, due.some, punctual.TaskFormat, none, us, 20, kinds),
 		} {
 			assert.Contains(t, text, "using "+name)
+			assert.Regexp(t, `Index Cond: .*ROW\([^()]*\) >= ROW\(s\.due, s\.id\)`, text, "a lane is read from its first item on")
 			assert.Less(t, pages(text), 400, "pages that a claim of 20 touches among %d tasks: %s", stored(t), text)
 		}
 		text := plan(t, s, due.some, punctual.TaskFormat, none, us, 20, foreign)
 		assert.Less(t, pages(text), 100, "pages that a claim of other kinds touches among %d tasks: %s", stored(t), text)
 	}
+	for _, next := range []string{nextTask.all, nextTask.some} {
+		args := []any{punctual.TaskFormat, none, "", 0, int64(100), "task-100", us, kinds}
+		text := plan(t, s, next, args[:7+strings.Count(next, "$8")]...)
+		assert.Contains(t, text, "never executed", "more is due behind what was taken last, so nobody has to look from the beginning: %s", text)
+		assert.Less(t, pages(text), 10, "%s", text)
+	}
 	for _, next := range []source{nextTask, nextRun} {
-		text := plan(t, s, next.some, punctual.TaskFormat, none, foreign)
+		text := plan(t, s, next.some, punctual.TaskFormat, none, nil, nil, nil, nil, us, foreign)
 		assert.Less(t, pages(text), 100, "pages that are touched to find what of other kinds is due next among %d tasks: %s", stored(t), text)
 	}
 }
