@@ -88,7 +88,10 @@ func (s *Store) decode(t *taskRow) error {
 		known = decoded{t.definition, task}
 		s.mu.Lock()
 		if len(s.cache) >= maxCache {
-			clear(s.cache)
+			for id := range s.cache { // any one, so that tasks which are due in turn do not find their definitions gone each time
+				delete(s.cache, id)
+				break
+			}
 		}
 		s.cache[t.id] = known
 		s.mu.Unlock()
