@@ -115,8 +115,13 @@ func openBarePostgres(ctx context.Context, b backend, place string) (bareLoop, e
 	if err != nil {
 		return nil, err
 	}
-	config.ConnConfig.RuntimeParams["search_path"] = place
-	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	// The planner takes the limit for a tenth of the table, and would read and hash all tasks for each claim.
+	for name, value := range map[string]string{
+		"search_path": place, "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off",
+		"enable_mergejoin": "off", "jit": "off",
+	} {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
