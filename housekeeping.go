@@ -10,6 +10,9 @@ const (
 	reclaimBatch = 500
 	trimBatch    = 1000
 	trimEvery    = time.Hour
+	// trimFirst is how long after the start the ledger is trimmed first: soon, since a process that is started anew more often than each
+	// trimEvery would never do it, and not at once, when a program has other things to do.
+	trimFirst = 5 * time.Minute
 	// watchAgain is the pause before a broken watch is set up again.
 	watchAgain = 5 * time.Second
 )
@@ -18,8 +21,8 @@ const (
 // the wait is spread by the session.
 func (s *Scheduler) runHousekeeping() {
 	defer s.leave(helperHousekeeping)
-	trimmed := s.clock.Now()
-	looked := trimmed
+	looked := s.clock.Now()
+	trimmed := looked.Add(trimFirst - trimEvery)
 	for n := uint64(0); ; n++ {
 		s.work(helperHousekeeping)
 		if s.leaser != nil {
@@ -33,7 +36,7 @@ func (s *Scheduler) runHousekeeping() {
 			looked = s.clock.Now()
 			s.findUnhandled()
 		}
-		wait := trimEvery
+		wait := trimEvery - s.clock.Since(trimmed)
 		if s.kinds != nil {
 			wait = unhandledEvery
 		}
