@@ -65,8 +65,8 @@ type Store interface {
 	//
 	// Passing on a concurrency key means: of the runs that wait for it (pending with WaitsForKey), the oldest of each kind whose
 	// task is not set aside becomes due and waits no more. It happens, too, when an Edit or a Claim ends a due pending run with
-	// that key, makes it wait for the overlap gate, or removes it with its task. Who finds the key taken waits again, so
-	// passing it on too often does no harm.
+	// that key, makes it wait for the overlap gate, or removes it with its task. When several runs give a key up in one call it is
+	// passed on as often, so that no place stays empty. Who finds the key taken waits again, so passing it on too often does no harm.
 	Finish(ctx context.Context, req FinishRequest) (FinishReply, error)
 
 	// Task returns one task, or ErrTaskNotFound.

@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/punctual-go/punctual"
+import (
+	"slices"
+
+	"github.com/punctual-go/punctual"
+)
 
 // Keys tells of each concurrency key how many runs hold it, and which is the oldest.
 type Keys map[string]*Holders
@@ -55,4 +59,18 @@ func FreedKeys(due map[string]string, c *punctual.Change) []string {
 		}
 	}
 	return freed
+}
+
+// Tally returns the keys of a list in order, each once and without the empty one, and how often each occurs.
+func Tally(keys []string) (names []string, times []int64) {
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		switch last := len(names) - 1; {
+		case key == "":
+		case last >= 0 && names[last] == key:
+			times[last]++
+		default:
+			names, times = append(names, key), append(times, 1)
+		}
+	}
+	return names, times
 }

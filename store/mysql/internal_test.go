@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{"selectPending", selectPending, "runs_live", []any{"t1-1"}},
 		{"selectLive", selectLive, "runs_live", []any{ids}},
 		{"selectKeys", selectKeys, "runs_key", []any{[]string{"k"}}},
-		{"selectWaiters", selectWaiters, "runs_key", []any{[]string{"k"}, 1}},
+		{"selectWaiters", selectWaiters, "runs_key", []any{[]string{"k"}, 1, 1}},
 		{"selectWaiting", selectWaiting, "runs_live", []any{ids}},
 		{"selectOrders", selectOrders, "runs_session", []any{"s"}},
 		{"selectHeld", selectHeld, "runs_session", []any{"s"}},
@@ -137,6 +138,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	}
 	for _, test := range tests {
 		steps := plan(t, s, test.statement, test.args)
+		steps = slices.DeleteFunc(steps, func(step map[string]string) bool { return strings.HasPrefix(step["table"], "<") }) // what other steps have found
 		require.NotEmpty(t, steps, test.name)
 		first := steps[0]
 		if strings.Contains(first["Extra"], "no matching row") || strings.Contains(first["Extra"], "Impossible") {

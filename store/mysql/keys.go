@@ -19,16 +19,22 @@ const (
 	selectKeys = `SELECT concurrency_key, COUNT(*), MIN(id) FROM {runs} FORCE INDEX (runs_key)
 		WHERE concurrency_key IN (?) AND state = 'running' GROUP BY concurrency_key`
 
-	// selectWaiters finds the oldest run of each kind that waits for a key.
-	selectWaiters = `SELECT MIN(r.id) FROM {runs} AS r FORCE INDEX (runs_key) STRAIGHT_JOIN {tasks} AS t ON t.id = r.task_id
-		WHERE r.concurrency_key IN (?) AND r.state = 'pending' AND r.key_wait = 1 AND t.fault = '' AND t.format <= ?
-		GROUP BY r.concurrency_key, r.kind`
+	// selectWaiters finds runs that wait for some keys, of each key and kind so many, the oldest, and how old each is among them.
+	selectWaiters = `SELECT id, concurrency_key, place FROM (
+			SELECT r.id, r.concurrency_key, ROW_NUMBER() OVER (PARTITION BY r.concurrency_key, r.kind ORDER BY r.id) AS place
+			FROM {runs} AS r FORCE INDEX (runs_key) STRAIGHT_JOIN {tasks} AS t ON t.id = r.task_id
+			WHERE r.concurrency_key IN (?) AND r.state = 'pending' AND r.key_wait = 1 AND t.fault = '' AND t.format <= ? ` + reading + `) AS w
+		WHERE place <= ?`
 
 	passOnKey = `UPDATE {runs} FORCE INDEX (PRIMARY) SET due_us = ?, key_wait = 0
 		WHERE id IN (?) AND state = 'pending' AND key_wait = 1`
 
 	selectKeysOfTask = `SELECT DISTINCT concurrency_key FROM {runs} FORCE INDEX (runs_live)
 		WHERE task_id = ? AND state IN ('pending', 'running') AND concurrency_key <> ''`
+
+	// selectFreed names a key once for each run of a task that holds it or is about to try.
+	selectFreed = `SELECT concurrency_key FROM {runs} FORCE INDEX (runs_live)
+		WHERE task_id = ? AND state IN ('pending', 'running') AND concurrency_key <> '' AND (state = 'running' OR due_us IS NOT NULL)`
 )
 
 // slotCount is how many rows the table of locks has.
@@ -99,18 +105,27 @@ func loadKeys(t *txn, names []string) (ledger.Keys, error) {
 // live runs that it removes.
 func freedKeys(t *txn, id string, due map[string]string, c *punctual.Change) ([]string, error) {
 	if c.Remove && !c.KeepHistory {
-		return collect(t, scanText, selectKeysOfTask, id)
+		return collect(t, scanText, selectFreed, id)
 	}
 	return ledger.FreedKeys(due, c), nil
 }
 
-// passOn makes due who waits for the keys, and returns how many runs that were.
-func passOn(t *txn, names []string, now time.Time) (int, error) {
-	names = named(names)
+// passOn makes due who waits for the keys, each of which was freed as often as it is listed, and returns how many runs that were.
+func passOn(t *txn, freed []string, now time.Time) (int, error) {
+	names, times := ledger.Tally(freed)
 	if len(names) == 0 {
 		return 0, nil
 	}
-	waiters, err := collect(t, scanText, selectWaiters, names, punctual.TaskFormat)
+	var waiters []string
+	_, err := collect(t, func(rows *sql.Rows) (struct{}, error) {
+		var id, key string
+		var place int64
+		err := rows.Scan(&id, &key, &place)
+		if i, found := slices.BinarySearch(names, key); found && place <= times[i] {
+			waiters = append(waiters, id)
+		}
+		return struct{}{}, err
+	}, selectWaiters, names, punctual.TaskFormat, slices.Max(times))
 	if err != nil || len(waiters) == 0 {
 		return 0, err
 	}

@@ -44,8 +44,12 @@ func (h *hostTx) Edit(ctx context.Context, req punctual.EditRequest) (punctual.E
 // transaction began, a read that locks sees it as it is.
 type current struct{ *sql.Tx }
 
+// reading stands in statements where such a read has to be told to lock, besides at the end.
+const reading = `/* reading */`
+
 // QueryContext implements querier.
 func (c current) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	query = strings.Replace(query, reading, "LOCK IN SHARE MODE", 1)
 	if strings.Contains(query, "FROM ") && !strings.Contains(query, "FOR UPDATE") {
 		query += " LOCK IN SHARE MODE"
 	}

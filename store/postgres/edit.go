@@ -39,7 +39,9 @@ const (
 				AND r.attempt = 0 AND r.trigger_ NOT IN ('catch-up', 'backfill')
 			ORDER BY r.id DESC LIMIT 1) r`
 
-	selectKeysOfTask = `SELECT DISTINCT r.key FROM {schema}.live_runs r WHERE r.task_id = $1 AND r.key <> ''`
+	// selectKeysOfTask names a key once for each run that holds it or is about to try.
+	selectKeysOfTask = `SELECT r.key FROM {schema}.live_runs r
+		WHERE r.task_id = $1 AND r.key <> '' AND (r.state = 'running' OR r.due_us IS NOT NULL)`
 
 	// selectKeyOf counts who holds the key that is asked for, or else the task's.
 	selectKeyOf = `SELECT count(*), coalesce(min(r.id), '') FROM {schema}.live_runs r
@@ -120,7 +122,7 @@ type edit struct {
 	hosted  bool // in a transaction of the host
 	id      string
 	view    punctual.View
-	keys    []string // of live runs
+	keys    []string // of live runs that hold them or are about to try
 	reply   punctual.EditReply
 	telling bool // others may want to know
 }

@@ -345,8 +345,8 @@ func (e *ends) follow(released, passed *int64) {
 			return err
 		})
 	}
-	if keyNames = distinct(keyNames); len(keyNames) > 0 {
-		e.t.queue(lockSlots, keyNames, []string{})
+	if names := distinct(keyNames); len(names) > 0 {
+		e.t.queue(lockSlots, names, []string{})
 	}
 	e.t.count(released, releaseWaiting, e.now.UnixMicro(), tasks, counts)
 	passOn(e.t, keyNames, e.now, passed)

@@ -27,12 +27,13 @@ const (
 	selectKeys = `SELECT r.key, count(*), min(r.id) FROM {schema}.live_runs r
 		WHERE r.key = ANY ($1::text[]) AND r.key <> '' AND r.state = 'running' GROUP BY r.key`
 
-	// passOnKey makes due the oldest run of each kind that waits for a key.
+	// passOnKey makes due some runs of each kind that wait for a key, the oldest.
 	passOnKey = `UPDATE {schema}.live_runs SET due_us = $1, key_wait = false WHERE id IN (
-		SELECT min(r.id) FROM {schema}.live_runs r JOIN {schema}.tasks t ON t.id = r.task_id
-		WHERE r.key = ANY ($2::text[]) AND r.key <> '' AND r.state = 'pending' AND r.key_wait
-			AND t.fault = '' AND t.format <= $3
-		GROUP BY r.key, r.kind)`
+		SELECT w.id FROM unnest($2::text[], $3::bigint[]) AS freed (key, times) JOIN (
+			SELECT r.id, r.key, row_number() OVER (PARTITION BY r.key, r.kind ORDER BY r.id) AS place
+			FROM {schema}.live_runs r JOIN {schema}.tasks t ON t.id = r.task_id
+			WHERE r.key = ANY ($2::text[]) AND r.key <> '' AND r.state = 'pending' AND r.key_wait
+				AND t.fault = '' AND t.format <= $4) AS w ON w.key = freed.key AND w.place <= freed.times)`
 )
 
 // loadKeys asks for some keys; empty names are none.
@@ -56,10 +57,10 @@ func loadKeys(t *txn, k ledger.Keys, names []string) {
 	})
 }
 
-// passOn makes due who waits for some keys, whose slots are locked, and counts them.
-func passOn(t *txn, names []string, now time.Time, n *int64) {
-	if names = distinct(names); len(names) > 0 {
-		t.count(n, passOnKey, now.UnixMicro(), names, punctual.TaskFormat)
+// passOn makes due who waits for some keys, whose slots are locked, and counts them. Each key was freed as often as it is listed.
+func passOn(t *txn, freed []string, now time.Time, n *int64) {
+	if names, times := ledger.Tally(freed); len(names) > 0 {
+		t.count(n, passOnKey, now.UnixMicro(), names, times, punctual.TaskFormat)
 	}
 }
 

@@ -224,7 +224,7 @@ func checkHotStatements(t *testing.T, s *Store) {
 		nextRun.all: {punctual.TaskFormat, none, nil, nil, nil, nil, us}, nextRun.some: {punctual.TaskFormat, none, nil, nil, nil, nil, us, kinds},
 		selectLive: {ids}, lockTask: {"task-2"}, lockRunning: {ids},
 		selectPending: {"task-2"}, selectPendingDue: {ids, us, true, []string{}}, selectWaiters: {ids}, selectKeys: {[]string{"k"}},
-		selectKeyOf: {"task-2", "k"}, selectKeysOfTask: {"task-2"}, passOnKey: {us, []string{"k"}, 1}, lockSlots: {[]string{"k"}, ids},
+		selectKeyOf: {"task-2", "k"}, selectKeysOfTask: {"task-2"}, passOnKey: {us, []string{"k"}, []int64{1}, 1}, lockSlots: {[]string{"k"}, ids},
 		endRuns: {
 			[]string{"run-7"}, []int64{1}, []string{"failed"}, []int64{us}, []int64{us}, []string{""}, []string{""}, []string{""}, []string{""}, []string{""},
 		},

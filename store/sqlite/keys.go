@@ -13,13 +13,15 @@ const (
 	selectKeys = `SELECT key, count(*), min(id) FROM runs
 		WHERE key IN (SELECT value FROM json_each(?)) AND key <> ''` + live + ` AND state = 'running' GROUP BY key`
 
-	// passOnKey makes due the oldest run of each kind that waits for a key.
-	passOnKey = `UPDATE runs SET due_us = ?, key_wait = 0 WHERE id IN (
-		SELECT min(runs.id) FROM runs JOIN tasks ON tasks.id = runs.task_id
-		WHERE runs.key = ? AND runs.key <> ''` + live + ` AND runs.state = 'pending' AND runs.key_wait = 1 AND tasks.fault = '' AND tasks.format <= ?
-		GROUP BY runs.kind)`
+	// passOnKey makes due some runs of each kind that wait for a key, the oldest.
+	passOnKey = `UPDATE runs SET due_us = ?, key_wait = 0 WHERE id IN (SELECT id FROM (
+			SELECT runs.id, row_number() OVER (PARTITION BY runs.kind ORDER BY runs.id) AS place FROM runs JOIN tasks ON tasks.id = runs.task_id
+			WHERE runs.key = ? AND runs.key <> ''` + live + ` AND runs.state = 'pending' AND runs.key_wait = 1
+				AND tasks.fault = '' AND tasks.format <= ?)
+		WHERE place <= ?)`
 
-	selectKeysOfTask = `SELECT DISTINCT key FROM runs WHERE task_id = ?` + live + ` AND key <> ''`
+	// selectKeysOfTask names a key once for each run that holds it or is about to try.
+	selectKeysOfTask = `SELECT key FROM runs WHERE task_id = ?` + live + ` AND key <> '' AND (state = 'running' OR due_us IS NOT NULL)`
 )
 
 // loadKeys looks up some keys; empty names are none.
@@ -54,17 +56,15 @@ func freedKeys(tx *txn, id string, due map[string]string, c *punctual.Change) ([
 	return ledger.FreedKeys(due, c), nil
 }
 
-// passOn makes due who waits for the keys, and returns how many runs that were.
-func passOn(tx *txn, names []string, now time.Time) (int64, error) {
-	if len(names) == 0 {
+// passOn makes due who waits for the keys, each of which was freed as often as it is listed, and returns how many runs that were.
+func passOn(tx *txn, freed []string, now time.Time) (int64, error) {
+	if len(freed) == 0 {
 		return 0, nil
 	}
 	total := int64(0)
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if name == "" {
-			continue
-		}
-		n, err := tx.exec(passOnKey, now.UnixMicro(), name, punctual.TaskFormat)
+	names, times := ledger.Tally(freed)
+	for i, name := range names {
+		n, err := tx.exec(passOnKey, now.UnixMicro(), name, punctual.TaskFormat, times[i])
 		if err != nil {
 			return total, err
 		}

@@ -179,6 +179,23 @@ var gateCases = []testCase{
 		},
 	},
 	{
+		name:    "passes on a key as often as it is given up",
+		promise: "when several runs under one key leave StateRunning in one call, as many of each kind that wait for it become due",
+		check: func(f *fixture) {
+			holder, first, second := f.keyQueue()
+			others := f.put(under("k", f.running("holder")), under("k", f.running("holder")))
+			third := f.put(f.queued("x", "k", "x"))[0]
+			fourth := f.put(f.queued("x", "k", "x"))[0]
+			f.same([]punctual.Verdict{applied, applied}, f.finish(f.outcome(holder, punctual.StateSucceeded), f.outcome(others[0], punctual.StateFailed)), "verdicts")
+			for _, r := range []punctual.Run{first[0], first[1], second[0], second[1]} {
+				f.check(f.isDue(r.ID), "run %s of kind %s is not due after two ends", r.ID, r.Kind)
+			}
+			f.check(f.waits(third.ID) && f.waits(fourth.ID), "more runs have become due than have ended")
+			f.verdict(applied, f.outcome(others[1], punctual.StateSucceeded), "the last holder")
+			f.check(f.isDue(third.ID) && f.waits(fourth.ID), "after the end of one run not one has become due")
+		},
+	},
+	{
 		name:    "passes on a key that a dead instance held",
 		promise: "Reclaim passes on the keys of the runs that it takes away",
 		needs:   needLeaser,

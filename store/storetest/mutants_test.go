@@ -528,6 +528,27 @@ var mutants = []mutant{
 	{"counts pending as active", eachView(func(v *punctual.View) { v.Active += len(v.Pending) })},
 	{"does not see active runs", eachView(func(v *punctual.View) { v.Active = 0 })},
 	{"does not name the oldest", eachView(func(v *punctual.View) { v.OldestActive = "" })},
+	{"passes a key on once a call", func(b *broken) {
+		b.finished = func(req punctual.FinishRequest, _ *punctual.FinishReply) {
+			if len(req.Items) < 2 {
+				return
+			}
+			runs, _ := b.Store.Runs(context.Background(), punctual.RunQuery{States: []punctual.State{punctual.StatePending}, Limit: 100})
+			passed := map[string]bool{}
+			for _, r := range slices.Backward(runs) { // the oldest first
+				switch {
+				case r.ConcurrencyKey == "" || r.DueAt.IsZero():
+				case passed[r.Kind]:
+					r.DueAt, r.WaitsForKey = time.Time{}, true
+					_, _ = b.Store.Edit(context.Background(), punctual.EditRequest{TaskID: r.TaskID, Now: req.Now, Decide: func(punctual.View) (punctual.Change, error) {
+						return punctual.Change{Update: []punctual.Run{r}}, nil
+					}})
+				default:
+					passed[r.Kind] = true
+				}
+			}
+		}
+	}},
 	{"does not count who waits", eachView(func(v *punctual.View) { v.Waiting = 0 })},
 	{"shows the oldest that waits", eachView(waiter(func(found, _ *punctual.Run) bool { return found == nil }))},
 	{"shows a retry for one that may be replaced", eachView(waiter(func(_, r *punctual.Run) bool { return r.Trigger == punctual.TriggerManual }))},
