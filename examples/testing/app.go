@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	_ "time/tzdata" // zones on machines without a tz database
 
 	"github.com/punctual-go/punctual"
 )

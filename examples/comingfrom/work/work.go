@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	_ "time/tzdata" // zones on machines without a tz database
 )
 
 // Work is what a program does on schedule.
