@@ -2,7 +2,6 @@ package memory
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/punctual-go/punctual"
@@ -76,7 +75,9 @@ func (q *queue) head(id string) (head uint64) {
 // grow makes room for as many again, and looks at some of the ids for what most begin with.
 func (q *queue) grow() {
 	n := len(q.heap)
-	q.heap = slices.Grow(q.heap, max(n, 16)) // append would copy a large heap four times as often
+	heap := make([]queued, n, max(2*n, 16)) // append would copy a large heap more often, slices.Grow take room for more than twice as many
+	copy(heap, q.heap)
+	q.heap = heap
 	if n == 0 {
 		return
 	}
