@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots image test race lint fmt fuzz bench cover cross oracle sim model faults races ci
+.PHONY: help demo screenshots image test race lint fmt fuzz bench cover cross oracle sim model harness faults races ci
 
 GOFUMPT := $(shell sed -n 's/^GOFUMPT=//p' .ci/run)
 
@@ -47,6 +47,9 @@ oracle: ## calendar arithmetic against the brute-force oracle in every zone of t
 
 model: ## let engine and model do the same CHECKS (10000) random sequences
 	cd internal/model && go test -count=1 . -rapid.seed=$(or $(SEED),0) -rapid.checks=$(or $(CHECKS),10000)
+
+harness: ## run the tests of punctualtest REPEATS (10000) times under the race detector, none of which may fail (long)
+	go test -race -short -count=$(or $(REPEATS),10000) -timeout 0 ./punctualtest
 
 sim: ## check the promises in SEEDS (10000) simulated clusters, from seed SEED (1) on, and on SQLite in a hundredth of them (long)
 	go test ./internal/sim -run Chaos -seeds $(or $(SEEDS),10000) -sqlite-share 100 -seed $(or $(SEED),1) -timeout 0
