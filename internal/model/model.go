@@ -10,9 +10,10 @@ import (
 	"github.com/punctual-go/punctual"
 )
 
-// Task is one task with an interval schedule, from its registration to its removal.
+// Task is one task with an interval schedule, from its registration to its removal, and what is left of it until it is registered anew.
 type Task struct {
 	Def    punctual.Task
+	Gone   bool // removed, and its history kept
 	Every  time.Duration
 	Delay  bool // Every counts from the end of a run
 	Work   Work
@@ -59,10 +60,11 @@ func (t *Task) Register(def punctual.Task, every time.Duration, now time.Time) {
 	if def.Disabled {
 		reason = punctual.ReasonDisabled
 	}
-	if t.Def.ID != "" {
+	if t.Def.ID != "" && !t.Gone {
 		t.drop(reason, now)
 		t.overdue(reason, now)
 	}
+	t.Gone = false
 	t.Def, t.Every, t.anchor, t.Next, t.skips = def, every, now.Add(def.FirstDelay), time.Time{}, nil
 	t.Delay = def.Schedule.(punctual.Interval).Delayed()
 	if !def.Disabled && !t.Paused {
@@ -130,6 +132,23 @@ func (t *Task) Pause(now time.Time) {
 		t.overdue(punctual.ReasonPaused, now)
 		t.Paused, t.Next, t.skips = true, time.Time{}, nil
 	}
+	t.Settle(now)
+}
+
+// Remove is that of the Scheduler with KeepHistory. What is active goes on.
+func (t *Task) Remove(now time.Time) {
+	for _, r := range t.Runs {
+		if r.State == punctual.StatePending && r.Trigger == punctual.TriggerManual && r.Attempt == 0 {
+			r.end(punctual.StateSkipped, punctual.ReasonRemoved, now)
+		} else if r.State == punctual.StatePending && r.Trigger == punctual.TriggerManual {
+			r.end(punctual.StateFailed, punctual.ReasonRemoved, now)
+		}
+	}
+	t.drop(punctual.ReasonRemoved, now)
+	if !t.Paused {
+		t.overdue(punctual.ReasonRemoved, now)
+	}
+	t.Gone, t.Paused, t.Next, t.skips = true, false, time.Time{}, nil
 	t.Settle(now)
 }
 
@@ -245,6 +264,8 @@ func (t *Task) attempted(r *Run, now time.Time) {
 		t.finish(r, punctual.StateCanceled, punctual.ReasonReplaced, now)
 	case !r.fails:
 		t.finish(r, punctual.StateSucceeded, "", now)
+	case r.Attempt < r.retry.MaxAttempts && t.Gone:
+		t.finish(r, punctual.StateFailed, punctual.ReasonRemoved, now)
 	case r.Attempt < r.retry.MaxAttempts:
 		r.State, r.Due = punctual.StatePending, now.Add(r.retry.Initial)
 		t.passOn(now)
@@ -262,7 +283,7 @@ func (t *Task) finish(r *Run, state punctual.State, reason string, now time.Time
 }
 
 // counts reports whether occurrences are owed at all.
-func (t *Task) counts() bool { return !t.Def.Disabled && !t.Paused }
+func (t *Task) counts() bool { return !t.Gone && !t.Def.Disabled && !t.Paused }
 
 // passOn lets the one that has waited longest look at the gate again.
 func (t *Task) passOn(now time.Time) {

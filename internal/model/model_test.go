@@ -149,11 +149,15 @@ func (p *pair) up(at time.Time) {
 func (p *pair) step(r *rapid.T) {
 	ctx := context.Background()
 	id := rapid.SampledFrom(taskIDs).Draw(r, "task")
-	task := p.model[id]
+	known := p.model[id]
+	task := known
+	if task != nil && task.Gone {
+		task = nil
+	}
 	now := p.h.Now()
 	var got, want error
 	what := rapid.SampledFrom([]string{
-		"register", "register", "reschedule", "ensure same", "pause", "pause for a moment", "resume", "run now", "cancel", "cancel", "remove", "down",
+		"register", "register", "reschedule", "ensure same", "pause", "pause for a moment", "resume", "run now", "cancel", "cancel", "remove", "remove, keep history", "down",
 		"stall", "stall for a while", "backfill", "advance", "advance", "advance", "advance",
 	}).Draw(r, "step")
 	switch what {
@@ -170,11 +174,11 @@ func (p *pair) step(r *rapid.T) {
 		case what == "reschedule" && task == nil:
 			want = punctual.ErrTaskNotFound
 		default:
-			if task == nil {
-				task = &Task{Work: work, Stalled: p.store.stalled}
-				p.model[id] = task
+			if known == nil {
+				known = &Task{Work: work, Stalled: p.store.stalled}
+				p.model[id] = known
 			}
-			task.Register(def, every, now)
+			known.Register(def, every, now)
 		}
 	case "ensure same":
 		if task == nil {
@@ -205,23 +209,29 @@ func (p *pair) step(r *rapid.T) {
 			task.RunNow(now)
 		}
 	case "cancel":
-		if task == nil || len(task.Runs) == 0 {
+		if known == nil || len(known.Runs) == 0 {
 			return
 		}
-		i := rapid.IntRange(0, len(task.Runs)-1).Draw(r, "run")
-		if live := task.where((*Run).Live); len(live) > 0 && rapid.IntRange(0, 3).Draw(r, "any") > 0 {
-			i = slices.Index(task.Runs, live[i%len(live)])
+		i := rapid.IntRange(0, len(known.Runs)-1).Draw(r, "run")
+		if live := known.where((*Run).Live); len(live) > 0 && rapid.IntRange(0, 3).Draw(r, "any") > 0 {
+			i = slices.Index(known.Runs, live[i%len(live)])
 		}
 		got = p.h.Cancel(ctx, p.h.Ledger(id)[i].ID)
-		if task.Runs[i].Live() {
-			task.Cancel(task.Runs[i], now)
+		if known.Runs[i].Live() {
+			known.Cancel(known.Runs[i], now)
 		} else {
 			want = punctual.ErrRunFinished
 		}
 	case "remove":
 		got = p.h.Remove(ctx, id)
-		want = missing(task)
-		delete(p.model, id)
+		if want = missing(task); want == nil {
+			delete(p.model, id)
+		}
+	case "remove, keep history":
+		got = p.h.Remove(ctx, id, punctual.KeepHistory())
+		if want = missing(task); want == nil {
+			task.Remove(now)
+		}
 	case "backfill":
 		from := now.Add(-time.Duration(rapid.IntRange(1, 1200).Draw(r, "ago")) * time.Second)
 		to := from.Add(time.Duration(rapid.IntRange(1, 1200).Draw(r, "range")) * time.Second)
@@ -322,14 +332,18 @@ func (p *pair) compare(r *rapid.T) {
 	for _, id := range taskIDs {
 		snapshot, err := p.h.Task(context.Background(), id)
 		task := p.model[id]
-		if task == nil {
+		if task == nil || task.Gone {
 			if !errors.Is(err, punctual.ErrTaskNotFound) {
 				r.Fatalf("task %s: %v, want none", id, err)
 			}
+		} else if err != nil {
+			r.Fatal(err)
+		}
+		if task == nil {
 			continue
 		}
-		if err != nil {
-			r.Fatal(err)
+		if task.Gone {
+			snapshot.Active = len(task.active()) // nobody says
 		}
 		got, want := p.engineFacts(id, snapshot), task.facts()
 		if !slices.Equal(got, want) {
