@@ -15,6 +15,7 @@ import (
 type Endpoint struct {
 	URL    string // base URL, ending in /v1
 	server *http.Server
+	served chan struct{} // closed when it listens no more
 	calls  atomic.Int64
 }
 
@@ -28,17 +29,24 @@ func Start(preferred string) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{URL: "http://" + l.Addr().String() + "/v1"}
+	e := &Endpoint{URL: "http://" + l.Addr().String() + "/v1", served: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", e.complete)
 	mux.HandleFunc("POST /v1/responses", e.respond)
 	e.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = e.server.Serve(l) }() // ends with Close
+	go func() {
+		defer close(e.served)
+		_ = e.server.Serve(l) // ends with Close
+	}()
 	return e, nil
 }
 
-// Close stops listening.
-func (e *Endpoint) Close() error { return e.server.Close() }
+// Close stops listening. When it returns, the port is free.
+func (e *Endpoint) Close() error {
+	err := e.server.Close()
+	<-e.served
+	return err
+}
 
 func (e *Endpoint) complete(w http.ResponseWriter, r *http.Request) {
 	var req struct {
