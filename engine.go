@@ -49,8 +49,10 @@ type Scheduler struct {
 	ids      *idSource
 	finisher finisher
 	hangar   hangar
-	rules    rules     // without session
-	claiming *claiming // the loop's alone
+	rules    rules             // without session
+	claiming *claiming         // the loop's alone
+	judged   time.Time         // when it looked at Health; the loop's alone, as is what follows
+	degraded map[string]string // the reasons that it has told of, by what they begin with
 
 	wake      chan struct{} // capacity 1: the loop should look again
 	beatNow   chan struct{} // capacity 1: the beat should not wait for its time
@@ -149,8 +151,10 @@ func (s *Scheduler) rulesFor(session string) rules {
 // run is the loop.
 func (s *Scheduler) run() {
 	backoff := newBackoff()
+	s.judged = s.clock.Now() // the first beat is on its way, so there may be no lease yet
 	for {
 		until := s.claimDue(&backoff)
+		s.judge()
 		if !s.park(until) {
 			return
 		}

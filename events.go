@@ -27,11 +27,13 @@ const (
 	EventSetAside                          // a task cannot be decided and was set aside; Err says why
 	EventStoreFailing                      // a store call failed; Err says how. Sent once until the store works again
 	EventStoreWorking                      // the store works again
+	EventDegraded                          // Health has a reason that it did not have; Reason is what it begins with, and Err says it whole
+	EventRecovered                         // Health does not have Reason any more
 )
 
 var eventNames = [...]string{
 	"", "registered", "removed", "paused", "resumed", "claimed", "started", "retried", "released", "finished", "skipped", "missed", "lost",
-	"stale", "set aside", "store failing", "store working",
+	"stale", "set aside", "store failing", "store working", "degraded", "recovered",
 }
 
 // String returns the event's name.
@@ -44,7 +46,9 @@ type Event struct {
 	Instance string
 	TaskID   string
 	Run      Run   // the run as it is now, without payload; zero for events without one
-	Err      error // for EventSetAside and EventStoreFailing
+	Err      error // for EventSetAside, EventStoreFailing and EventDegraded
+	// Reason is one of the Degraded constants, for EventDegraded and EventRecovered.
+	Reason string
 	// Count is how many occurrences this event adds to the ledger: for EventSkipped and EventMissed at least one. Run.Count is how many
 	// the row stands for by now, earlier events included. Zero for all other events.
 	Count int64
@@ -78,6 +82,14 @@ func (s *Scheduler) emitRange(t EventType, run *Run, count int64) {
 		return
 	}
 	s.tell(Event{Type: t, TaskID: run.TaskID, Count: max(count, 1)}, run)
+}
+
+// emitReason is emit for a reason of Health that came or went.
+func (s *Scheduler) emitReason(t EventType, reason string, err error) {
+	if s.observer == nil {
+		return
+	}
+	s.tell(Event{Type: t, Reason: reason, Err: err}, nil)
 }
 
 func (s *Scheduler) tell(e Event, run *Run) {

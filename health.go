@@ -1,8 +1,13 @@
 package punctual
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,6 +51,41 @@ const backlogBound = time.Minute
 
 // clockBound is how far this instance's clock and the store's may be apart before Health reports it.
 const clockBound = 5 * time.Second
+
+// judgeEvery is how often the loop looks whether Health has changed, at most. With the longest wait of the loop it is how late an event may come.
+const judgeEvery = 10 * time.Second
+
+// judge tells of each reason that Health has anew or no more. The loop calls it before it sleeps: a standstill that nobody hears of is the worst
+// of failures, and Health speaks only when asked.
+func (s *Scheduler) judge() {
+	now := s.clock.Now()
+	if since := now.Sub(s.judged); 0 <= since && since < judgeEvery {
+		return
+	}
+	s.judged = now
+	reasons := make(map[string]string)
+	for _, reason := range s.Health().Reasons {
+		name, _, _ := strings.Cut(reason, ":")
+		reasons[name] = reason
+	}
+	if maps.Equal(reasons, s.degraded) {
+		return
+	}
+	before := s.degraded
+	s.degraded = reasons
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		if _, known := before[name]; !known {
+			s.log(context.Background(), slog.LevelWarn, "instance needs attention", slog.String("reason", reasons[name]))
+			s.emitReason(EventDegraded, name, errors.New(reasons[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, still := reasons[name]; !still {
+			s.log(context.Background(), slog.LevelInfo, "instance needs no attention any more", slog.String("reason", name))
+			s.emitReason(EventRecovered, name, nil)
+		}
+	}
+}
 
 // Health reports how this instance is. It does not ask the store.
 func (s *Scheduler) Health() Health {
