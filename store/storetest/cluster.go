@@ -167,8 +167,11 @@ var clusterCases = []testCase{
 			for passed := lease / 3; passed <= 5*lease; passed += lease / 3 {
 				a.clock.Add(lease / 3)
 				a.settled(1)
-				seen := slices.IndexFunc(f.instances(), func(in punctual.Instance) bool { return in.Name == a.name && in.LastSeenAt.Equal(at(passed)) })
-				f.check(seen >= 0, "the instance that drains has not renewed its lease %v after the drain began", passed)
+				// A late hint may make it beat in between, and then it goes on from there.
+				beat := slices.ContainsFunc(f.instances(), func(in punctual.Instance) bool {
+					return in.Name == a.name && in.LastSeenAt.After(at(passed-lease/3))
+				})
+				f.check(beat, "the instance that drains has not renewed its lease in the third of it that ends %v after the drain began", passed)
 				pass(lease/3, b)
 			}
 			f.same([]string{"other", "other", "other", "other", "other"}, executedTasks(b), "what the other instance has started")
