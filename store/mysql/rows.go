@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 // taskColumns is everything but the definition, which is read only by who does not have it yet.
@@ -42,9 +43,6 @@ func scanTask(rows *sql.Rows) (*taskRow, error) {
 	t.CreatedAt, t.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return &t, err
 }
-
-// maxCache bounds the decoded definitions that are kept.
-const maxCache = 10_000
 
 // decoded is a definition and the digest of its text.
 type decoded struct {
@@ -109,10 +107,7 @@ func (s *Store) decode(t *taskRow, definition []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.cache) >= maxCache {
-		clear(s.cache)
-	}
-	s.cache[t.id] = decoded{t.digest, task}
+	ledger.Keep(s.cache, t.id, decoded{t.digest, task})
 }
 
 // fill enters a definition, of which it shares nothing.

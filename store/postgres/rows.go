@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const taskColumns = `t.id, t.format, t.definition, t.revision, t.paused, t.anchor_us, t.next_us, t.last_us, t.delay_us,
@@ -62,9 +63,6 @@ func scanTask(rows pgx.Rows) (*taskRow, error) {
 	return t, newTaskScanner().scan(rows, t)
 }
 
-// maxCache bounds the decoded definitions that are kept.
-const maxCache = 10_000
-
 // decoded is a definition and the text that it was decoded from.
 type decoded struct {
 	definition string
@@ -87,13 +85,7 @@ func (s *Store) decode(t *taskRow) error {
 		}
 		known = decoded{t.definition, task}
 		s.mu.Lock()
-		if len(s.cache) >= maxCache {
-			for id := range s.cache { // any one, so that tasks which are due in turn do not find their definitions gone each time
-				delete(s.cache, id)
-				break
-			}
-		}
-		s.cache[t.id] = known
+		ledger.Keep(s.cache, t.id, known)
 		s.mu.Unlock()
 	}
 	t.Task = cloneTask(known.task)

@@ -6,12 +6,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 // Tasks that are due in turn, some more of them than there is room for, find most of their definitions as they left them.
 func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
 	s := &Store{cache: make(map[string]decoded)}
-	const tasks = maxCache + maxCache/10
+	const tasks = ledger.MaxDefinitions + ledger.MaxDefinitions/10
 	found := 0
 	for round := range 2 {
 		for i := range tasks {
@@ -23,7 +25,7 @@ func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
 			require.NoError(t, s.decode(&row))
 			require.Equal(t, id, row.Task.ID)
 		}
-		assert.Len(t, s.cache, maxCache)
+		assert.Len(t, s.cache, ledger.MaxDefinitions)
 	}
 	assert.Greater(t, found, tasks/2)
 }

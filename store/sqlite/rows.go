@@ -168,9 +168,6 @@ func scanTask(rows rows) (*taskRow, error) {
 	return &t, rows.Scan(t.places()...)
 }
 
-// maxCache bounds the decoded definitions that are kept.
-const maxCache = 10_000
-
 // decoded is a definition and the text that it was decoded from.
 type decoded struct {
 	definition string
@@ -199,10 +196,7 @@ func (s *Store) decode(t *taskRow) error {
 	t.Task = cloneTask(task)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.cache) >= maxCache {
-		clear(s.cache)
-	}
-	s.cache[t.id] = &decoded{t.definition, task}
+	ledger.Keep(s.cache, t.id, &decoded{t.definition, task})
 	return nil
 }
 
