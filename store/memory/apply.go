@@ -9,13 +9,13 @@ import (
 
 // view shows a task, some of its pending runs and its concurrency key, or the one that is asked for, to a decide function. t is nil when
 // there is no such task.
-func (s *Store) view(t *task, pending []*row, key string) punctual.View {
+func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 	var v punctual.View
 	if key == "" && t != nil && t.exists {
 		key = t.policies.Value().key
 	}
 	if k := s.keys[key]; k != nil && len(k.active) > 0 {
-		v.KeyActive, v.KeyOldest = len(k.active), k.active[0].id
+		v.KeyActive, v.KeyOldest = len(k.active), s.idOf(s.rows.at(k.active[0]))
 	}
 	if t == nil {
 		return v
@@ -24,25 +24,24 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 		v.Record = &s.record
 		t.record(v.Record)
 	}
-	l := t.ledger
-	if l == nil {
-		return v
-	}
 	if len(pending) > 0 {
 		v.Pending = make([]punctual.Run, len(pending))
-		for i, r := range pending {
-			r.fill(&v.Pending[i])
+		for i, n := range pending {
+			r := s.rows.at(n)
+			s.fill(r, s.idOf(r), &v.Pending[i])
 		}
 	}
-	if running := l.live.running(); len(running) > 0 {
-		v.Active, v.OldestActive = len(running), running[0].id
+	l := &t.ledger
+	if running := s.running(l); len(running) > 0 {
+		v.Active, v.OldestActive = len(running), s.idOf(s.rows.at(running[0]))
 	}
-	v.KeyWaiting = l.live.forKey()
-	waiting := l.live.waiting()
+	v.KeyWaiting = s.forKey(l)
+	waiting := s.waiting(l)
 	v.Waiting = len(waiting)
-	for _, r := range slices.Backward(waiting) {
+	for _, n := range slices.Backward(waiting) {
+		r := s.rows.at(n)
 		if r.attempt == 0 && r.trigger != punctual.TriggerCatchUp && r.trigger != punctual.TriggerBackfill {
-			newest := r.copy()
+			newest := s.copy(r)
 			v.Waiter = &newest
 			break
 		}
@@ -52,30 +51,37 @@ func (s *Store) view(t *task, pending []*row, key string) punctual.View {
 
 // applied is what changes did besides what is stored.
 type applied struct {
-	started []*row   // in the order decided
-	dropped []string // inserted runs whose occurrence was taken
-	news    bool     // something became due, now or later, or was ordered to be cancelled
+	started []started // in the order decided
+	dropped []string  // inserted runs whose occurrence was taken
+	news    bool      // something became due, now or later, or was ordered to be cancelled
+}
+
+// started is a row whose run was started, with its id as it came.
+type started struct {
+	row *row
+	id  string
 }
 
 // check finds what would stop a change halfway, so that apply cannot fail.
-func (s *Store) check(t *task, c *punctual.Change) error {
-	switch {
-	case !t.exists && c.Task == nil && (c.Status != nil || c.Remove || len(c.Insert) > 0):
+func (s *Store) check(t *task, id string, c *punctual.Change) error {
+	switch exists := t != nil && t.exists; {
+	case !exists && c.Task == nil && (c.Status != nil || c.Remove || len(c.Insert) > 0):
 		return fmt.Errorf("memory: a change for a task that does not exist: %w", punctual.ErrTaskNotFound)
-	case c.Task != nil && c.Task.ID != t.id:
-		return fmt.Errorf("memory: a change of task %q would rename it to %q", t.id, c.Task.ID)
+	case c.Task != nil && c.Task.ID != id:
+		return fmt.Errorf("memory: a change of task %q would rename it to %q", id, c.Task.ID)
 	}
 	var seen map[string]bool
 	if len(c.Insert) > 1 {
 		seen = make(map[string]bool, len(c.Insert))
 	}
 	for i := range c.Insert {
-		id := c.Insert[i].ID
-		if id == "" || seen[id] || s.find(id) != nil {
-			return fmt.Errorf("memory: run id %q of task %q is empty or taken", id, t.id)
+		runID := c.Insert[i].ID
+		sought := seekID(runID)
+		if runID == "" || seen[runID] || s.find(&sought) != nil {
+			return fmt.Errorf("memory: run id %q of task %q is empty or taken", runID, id)
 		}
 		if seen != nil {
-			seen[id] = true
+			seen[runID] = true
 		}
 	}
 	return nil
@@ -85,44 +91,41 @@ func (s *Store) check(t *task, c *punctual.Change) error {
 func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 	for i := range c.Update {
 		update := &c.Update[i]
-		r := s.findOf(t, update.ID)
+		id := seekID(update.ID)
+		r := s.findOf(t, &id)
 		if r == nil || r.running() || r.state.Final() && r.state != punctual.StateSkipped {
 			continue
 		}
 		s.rewrite(r, func() { s.overwrite(r, update) })
-		done.add(r)
+		done.add(r, update.ID)
 	}
 	if c.Task != nil {
 		if !t.exists {
-			if t.ledger == nil { // or it is a ghost and was there
-				s.tasks.add(t)
-			}
 			t.exists, t.created = true, now
-			s.sorted.add(t, compareTasks)
+			s.sorted.add(t.self, s.tasks.byID)
 		}
 		s.define(t, c.Task)
 		t.updated = now
-		if t.ledger != nil {
-			t.ledger.mixed = true // requeue finds out
-		}
+		t.mixed = t.newest != 0 // requeue finds out
 	}
 	if c.Status != nil {
 		t.enter(c.Status)
 		done.news = done.news || t.next != noTime
 	}
 	for i := range c.Insert {
-		if r, ok := s.insert(t, &c.Insert[i]); ok {
-			done.add(r)
+		if r := s.insert(t, &c.Insert[i]); r != nil {
+			done.add(r, c.Insert[i].ID)
 		} else {
 			done.dropped = append(done.dropped, c.Insert[i].ID)
 		}
 	}
 	for _, order := range c.Cancel {
-		if r := s.findOf(t, order.RunID); r != nil && r.running() && !r.cancelRequested() {
-			x := r.seldom()
+		id := seekID(order.RunID)
+		if r := s.findOf(t, &id); r != nil && r.running() && s.order(r) == nil {
+			x := s.seldom(r)
 			x.cancelRequested, x.reason, x.blockedBy = true, order.Reason, order.BlockedBy
-			r.setSeldom(x)
-			r.owner.orders++
+			s.setSeldom(r, x)
+			s.owners.at(r.owner).orders++
 			done.news = true
 		}
 	}
@@ -135,10 +138,10 @@ func (s *Store) apply(t *task, c *punctual.Change, now int64, done *applied) {
 	}
 }
 
-func (a *applied) add(r *row) {
+func (a *applied) add(r *row, id string) {
 	switch r.state {
 	case punctual.StateRunning:
-		a.started = append(a.started, r)
+		a.started = append(a.started, started{r, id})
 	case punctual.StatePending:
 		a.news = a.news || r.due != noTime
 	}
@@ -147,13 +150,13 @@ func (a *applied) add(r *row) {
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
 func (s *Store) remove(t *task, keepHistory bool) {
 	s.unqueue(t)
-	s.sorted.remove(t, compareTasks)
-	t.exists = false
-	for !keepHistory && t.ledger != nil {
-		s.forget(t.ledger.newest)
+	s.sorted.remove(t.self, s.tasks.byID)
+	for !keepHistory && t.newest != 0 {
+		s.forget(s.rows.at(t.newest))
 	}
-	if t.ledger == nil {
+	if t.newest == 0 {
 		s.tasks.remove(t)
+		return
 	}
-	*t = task{id: t.id, ledger: t.ledger, deciding: t.deciding}
+	*t = task{id: t.id, self: t.self, ledger: t.ledger, mixed: t.mixed, deciding: t.deciding}
 }

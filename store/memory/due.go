@@ -20,69 +20,69 @@ func (s *Store) requeue(t *task) {
 	if t.next != noTime {
 		due = t.next
 	}
-	switch l := t.ledger; {
-	case l == nil:
-	case l.mixed:
+	if t.mixed {
 		due = min(due, s.requeueForeign(t))
-	default:
-		due = min(due, l.live.firstDue())
+	} else {
+		due = min(due, s.firstDueOf(&t.ledger))
 	}
 	t.entry.set(due)
 }
 
 // dueBy reports whether a task may still have a place among what is due.
-func (t *task) dueBy(now int64) bool {
-	l := t.ledger
-	return t.next != noTime && t.next <= now || l != nil && (l.mixed || l.live.firstDue() <= now)
+func (s *Store) dueBy(t *task, now int64) bool {
+	return t.next != noTime && t.next <= now || t.mixed || s.firstDueOf(&t.ledger) <= now
 }
 
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
 func (s *Store) requeueForeign(t *task) (due int64) {
-	l, own := t.ledger, t.entry.queue.lane
+	own, places := t.entry.queue.lane, t.uncommon()
 	first := make(map[string]int64)
-	for _, r := range l.live.pending() {
-		if _, later := first[r.traits.kind]; !later {
-			first[r.traits.kind] = r.dueAt()
+	for _, n := range s.pending(&t.ledger) {
+		r := s.rows.at(n)
+		kind := s.traitsOf(r).kind
+		if _, later := first[kind]; !later {
+			first[kind] = r.dueAt()
 		}
 	}
-	for kind, e := range l.foreign {
+	for kind, e := range places.foreign {
 		if _, still := first[kind]; !still {
 			e.leave()
-			delete(l.foreign, kind)
+			delete(places.foreign, kind)
 		}
 	}
 	due = never
-	l.mixed = false
+	t.mixed = false
 	for kind, at := range first {
 		if kind == own.kind {
 			due = at
 			continue
 		}
-		l.mixed = true
-		if l.foreign == nil {
-			l.foreign = make(map[string]*entry)
+		t.mixed = true
+		if places.foreign == nil {
+			places.foreign = make(map[string]*entry)
 		}
-		e := l.foreign[kind]
+		e := places.foreign[kind]
 		if e == nil {
 			e = &entry{task: t}
-			l.foreign[kind] = e
+			places.foreign[kind] = e
 		}
 		e.move(s.queueOf(lane{kind, own.priority}))
 		e.set(at)
 	}
-	if e := l.foreign[own.kind]; e != nil {
+	if e := places.foreign[own.kind]; e != nil {
 		e.leave() // the task has this kind again, and its own place covers it
-		delete(l.foreign, own.kind)
+		delete(places.foreign, own.kind)
 	}
+	t.tidy()
 	return due
 }
 
 // unqueue takes a task out of all queues.
 func (s *Store) unqueue(t *task) {
 	t.entry.leave()
-	if t.ledger != nil {
-		for _, e := range t.ledger.foreign {
+	if t.unusual != nil {
+		for _, e := range t.unusual.foreign {
 			e.leave()
 		}
 	}
@@ -142,18 +142,14 @@ func nextDue(queues []*queue) int64 {
 }
 
 // dueRuns returns the runs of a task that are due by now, of some kinds.
-func (t *task) dueRuns(now int64, kinds []string) []*row {
-	l := t.ledger
-	if l == nil {
-		return nil
-	}
-	due, n := l.live.pending(), 0
-	for n < len(due) && due[n].dueAt() <= now {
+func (s *Store) dueRuns(t *task, now int64, kinds []string) []ref {
+	due, n := s.pending(&t.ledger), 0
+	for n < len(due) && s.rows.at(due[n]).dueAt() <= now {
 		n++
 	}
 	due = due[:n]
-	if !l.mixed || kinds == nil {
+	if !t.mixed || kinds == nil {
 		return due
 	}
-	return slices.DeleteFunc(slices.Clone(due), func(r *row) bool { return !slices.Contains(kinds, r.traits.kind) })
+	return slices.DeleteFunc(slices.Clone(due), func(n ref) bool { return !slices.Contains(kinds, s.kindOf(n)) })
 }

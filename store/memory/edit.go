@@ -29,16 +29,17 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	t := s.tasks.get(req.TaskID)
 	var named *punctual.Run
 	if req.RunID != "" {
-		r := s.find(req.RunID)
+		id := seekID(req.RunID)
+		r := s.find(&id)
 		if r == nil {
 			return reply, false, noRun(req.RunID)
 		}
-		run := r.copy()
-		t, named = r.task, &run
+		run := s.copy(r)
+		t, named = s.taskOf(r), &run
 	}
-	var pending []*row
-	if t != nil && t.ledger != nil {
-		pending = t.ledger.live.pending()
+	var pending []ref
+	if t != nil {
+		pending = s.pending(&t.ledger)
 	}
 	v := s.view(t, pending, req.ConcurrencyKey)
 	v.Now, v.Slots, v.Run = reply.Now, req.Slots, named
@@ -46,11 +47,14 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	if err != nil {
 		return reply, false, err
 	}
-	if t == nil {
-		t = &task{id: req.TaskID}
-	}
-	if err := s.check(t, &change); err != nil {
+	if err := s.check(t, req.TaskID, &change); err != nil {
 		return reply, false, err
+	}
+	if t == nil {
+		if change.Task == nil {
+			return reply, false, nil
+		}
+		t = s.tasks.add(req.TaskID)
 	}
 	var done applied
 	s.apply(t, &change, reply.Now.UnixMicro(), &done)
@@ -78,17 +82,17 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	}
 	reply.Started = slices.Grow(req.Started[:0], len(started))[:len(started)]
 	for i, r := range started {
-		r.fill(&reply.Started[i])
-		own := r.task.owned()
+		s.fill(r.row, r.id, &reply.Started[i])
+		own := s.taskOf(r.row).owned()
 		reply.Started[i].Payload, reply.Started[i].Labels = bytes.Clone(own.payload), maps.Clone(own.labels)
 	}
 	return reply, nil
 }
 
 // keepRoom keeps the room of what a claim started for the next one, and nothing that it held.
-func (s *Store) keepRoom(started []*row) {
-	clear(started)
-	s.room = started[:0]
+func (s *Store) keepRoom(made []started) {
+	clear(made)
+	s.room = made[:0]
 }
 
 // fairBatch is how many tasks one Claim decides at most, so that it does not keep others from the store for long.
@@ -96,7 +100,7 @@ const fairBatch = 1000
 
 // claim decides what is due and returns what was started. Tasks that remain due stay out of the queues until the end, so that none is
 // shown twice.
-func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctual.ClaimReply) []*row {
+func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctual.ClaimReply) []started {
 	done := applied{started: s.room}
 	s.room = nil
 	var again []*task
@@ -115,9 +119,9 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 			break
 		}
 		t.deciding = true
-		pending := t.dueRuns(now, req.Kinds)
+		pending := s.dueRuns(t, now, req.Kinds)
 		v := s.view(t, pending, "")
-		v.Now, v.Slots = reply.Now, left.of(t.kind(), pending)
+		v.Now, v.Slots = reply.Now, s.slotsFor(t, pending, left)
 		change, err := req.Decide(v)
 		if err == nil {
 			err = s.checkClaimed(t, &change)
@@ -134,14 +138,14 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 		}
 		before, bounded := len(done.started), v.Slots < left.total
 		s.apply(t, &change, now, &done)
-		if t.dueBy(now) {
+		if s.dueBy(t, now) {
 			s.unqueue(t)
 			again = append(again, t)
 		} else {
 			t.deciding = false
 			s.requeue(t)
 		}
-		if left.spend(done.started[before:]) {
+		if s.spend(left, done.started[before:]) {
 			queues = left.without(queues)
 		} else if change.Deferred && !bounded {
 			break
@@ -156,8 +160,8 @@ type allowance struct {
 	kinds map[string]int // of the kinds that have a limit of their own
 }
 
-// of returns how many runs may be started for a task of a kind with some pending runs.
-func (a *allowance) of(kind string, pending []*row) int {
+// slotsFor returns how many runs may be started for a task with some pending runs.
+func (s *Store) slotsFor(t *task, pending []ref, a *allowance) int {
 	slots := a.total
 	if len(a.kinds) == 0 {
 		return slots
@@ -167,22 +171,23 @@ func (a *allowance) of(kind string, pending []*row) int {
 			slots = min(slots, n)
 		}
 	}
-	limit(kind)
-	for _, r := range pending {
-		limit(r.traits.kind)
+	limit(t.kind())
+	for _, n := range pending {
+		limit(s.kindOf(n))
 	}
 	return max(slots, 0)
 }
 
 // spend counts what was started and reports whether a kind was used up by it.
-func (a *allowance) spend(started []*row) (usedUp bool) {
-	a.total -= len(started)
+func (s *Store) spend(a *allowance, made []started) (usedUp bool) {
+	a.total -= len(made)
 	if len(a.kinds) == 0 {
 		return false
 	}
-	for _, r := range started {
-		if n, limited := a.kinds[r.traits.kind]; limited {
-			a.kinds[r.traits.kind] = n - 1
+	for _, m := range made {
+		kind := s.traitsOf(m.row).kind
+		if n, limited := a.kinds[kind]; limited {
+			a.kinds[kind] = n - 1
 			usedUp = usedUp || n == 1
 		}
 	}
@@ -205,7 +210,7 @@ func (s *Store) checkClaimed(t *task, c *punctual.Change) error {
 	if c.Task != nil || c.Remove {
 		return fmt.Errorf("memory: claim: a change of task %q that only an edit may make", t.id)
 	}
-	return s.check(t, c)
+	return s.check(t, t.id, c)
 }
 
 func noTask(id string) error { return fmt.Errorf("%w: %q", punctual.ErrTaskNotFound, id) }

@@ -53,22 +53,21 @@ func (s *Store) finish(item *punctual.Finish, now int64) (punctual.Verdict, int6
 		finished = now
 	}
 	if !r.ownedBy(item) {
-		return r.late(item, finished), never
+		return s.late(r, item, finished), never
 	}
 	s.rewrite(r, func() {
-		r.owner = nil
 		if item.State == punctual.StatePending {
-			r.again(item, finished, now)
+			s.again(r, item, finished, now)
 			return
 		}
-		if r.cancelRequested() && item.State != punctual.StateCanceled {
-			r.extra.blockedBy = ""
+		if order := s.order(r); order != nil && item.State != punctual.StateCanceled {
+			order.blockedBy = ""
 		}
 		if !item.StartedAt.IsZero() {
 			r.started = item.StartedAt.UnixMicro()
 		}
-		r.keepResult(item)
-		r.end(item.State, item.Reason, finished)
+		s.keepResult(r, item)
+		s.end(r, item.State, item.Reason, finished)
 	})
 	next := s.left(r, now)
 	if s.passOn(now) {
@@ -79,26 +78,27 @@ func (s *Store) finish(item *punctual.Finish, now int64) (punctual.Verdict, int6
 
 // finishing returns the row that an outcome is about; nil when there is none.
 func (s *Store) finishing(item *punctual.Finish) *row {
-	if r := s.flying.find(item.RunID); r != nil {
+	id := seekID(item.RunID)
+	if r := s.findFlying(&id); r != nil {
 		return r
 	}
 	if t := s.tasks.get(item.TaskID); t != nil {
-		if r := s.findOf(t, item.RunID); r != nil {
+		if r := s.findOf(t, &id); r != nil {
 			return r
 		}
 	}
-	return s.find(item.RunID)
+	return s.find(&id)
 }
 
 // end makes the run final. What else is known of it stays.
-func (r *row) end(state punctual.State, reason string, at int64) {
+func (s *Store) end(r *row, state punctual.State, reason string, at int64) {
 	r.state, r.finished = state, at
-	if r.extra == nil && reason == "" {
+	if r.extra == 0 && reason == "" {
 		return
 	}
-	x := r.seldom()
+	x := s.seldom(r)
 	x.reason, x.cancelRequested = reason, false
-	r.setSeldom(x)
+	s.setSeldom(r, x)
 }
 
 // ownedBy reports whether the run is running under the attempt that the item is about. The number of a released attempt is given out
@@ -112,12 +112,12 @@ func (r *row) ownedBy(item *punctual.Finish) bool {
 
 // late judges an outcome of an attempt that is not the running one: a repeat of what was recorded changes nothing, and all else is
 // stale and leaves a note.
-func (r *row) late(item *punctual.Finish, finished int64) punctual.Verdict {
+func (s *Store) late(r *row, item *punctual.Finish, finished int64) punctual.Verdict {
 	if r.state == item.State && r.state.Final() && int(r.attempt) == item.Attempt && r.finished == finished {
 		return punctual.VerdictAlready
 	}
 	instance := ""
-	for _, a := range r.seldom().history {
+	for _, a := range s.seldom(r).history {
 		if a.Number != item.Attempt {
 			continue
 		}
@@ -130,7 +130,7 @@ func (r *row) late(item *punctual.Finish, finished int64) punctual.Verdict {
 		}
 		instance = a.Instance
 	}
-	r.note(punctual.Attempt{
+	s.note(r, punctual.Attempt{
 		Number: item.Attempt, Instance: instance, StartedAt: item.StartedAt, FinishedAt: instant(finished),
 		Outcome: outcomeStale, Error: item.Error,
 	})
@@ -153,61 +153,61 @@ func outcomeOf(item *punctual.Finish) string {
 }
 
 // again makes the run pending for another attempt.
-func (r *row) again(item *punctual.Finish, finished, now int64) {
+func (s *Store) again(r *row, item *punctual.Finish, finished, now int64) {
 	if !item.StartedAt.IsZero() && !item.Released {
 		r.started = item.StartedAt.UnixMicro()
 	}
 	a := punctual.Attempt{
-		Number: int(r.attempt), StartedAt: instant(r.started), FinishedAt: instant(finished), Outcome: outcomeOf(item), Error: item.Error,
+		Number: int(r.attempt), Instance: s.traitsOf(r).instance, StartedAt: instant(r.started), FinishedAt: instant(finished),
+		Outcome: outcomeOf(item), Error: item.Error,
 	}
-	if r.instance != nil {
-		a.Instance = *r.instance
-	}
-	r.note(a)
+	s.note(r, a)
 	r.state, r.due = punctual.StatePending, item.RetryAt.UnixMicro()
 	if r.due == noTime {
 		r.due = now
 	}
 	if !item.Released {
-		r.keepResult(item)
+		s.keepResult(r, item)
 	} else if r.attempt--; r.attempt == 0 {
-		r.started, r.instance = noTime, nil
+		r.started = noTime
+		s.retrait(r, s.traitsOf(r).key, "")
 	}
-	r.endInstead(finished)
+	s.endInstead(r, finished)
 }
 
 // endInstead ends a run that would become pending though it was ordered to be cancelled, or though its task is gone.
-func (r *row) endInstead(at int64) {
+func (s *Store) endInstead(r *row, at int64) {
+	order := s.order(r)
 	switch {
-	case r.cancelRequested():
-		r.end(punctual.StateCanceled, r.extra.reason, at)
-	case r.task.exists:
+	case order != nil:
+		s.end(r, punctual.StateCanceled, order.reason, at)
+	case s.taskOf(r).exists:
 		return
 	case r.attempt == 0:
-		r.end(punctual.StateSkipped, punctual.ReasonRemoved, at)
+		s.end(r, punctual.StateSkipped, punctual.ReasonRemoved, at)
 	default:
-		r.end(punctual.StateFailed, punctual.ReasonRemoved, at)
+		s.end(r, punctual.StateFailed, punctual.ReasonRemoved, at)
 	}
 	r.due = noTime
 }
 
-func (r *row) keepResult(item *punctual.Finish) {
-	if r.extra == nil && item.Result.Output == "" && item.Result.Facts == nil && item.Error == "" && item.Stack == "" {
+func (s *Store) keepResult(r *row, item *punctual.Finish) {
+	if r.extra == 0 && item.Result.Output == "" && item.Result.Facts == nil && item.Error == "" && item.Stack == "" {
 		return
 	}
-	x := r.seldom()
+	x := s.seldom(r)
 	x.result = punctual.Result{Output: item.Result.Output, Facts: slices.Clone(item.Result.Facts)}
 	x.err, x.stack = item.Error, item.Stack
-	r.setSeldom(x)
+	s.setSeldom(r, x)
 }
 
 // left does what follows whenever a run has left StateRunning: the next one at the overlap gate may try, and a fixed delay counts from
 // here. It returns when the earliest of it all is due.
 func (s *Store) left(r *row, now int64) int64 {
-	t := r.task
-	l, due, moved := t.ledger, int64(never), !r.state.Final()
-	if waiting := l.live.waiting(); len(waiting) > 0 {
-		first := waiting[0]
+	t := s.taskOf(r)
+	due, moved := int64(never), !r.state.Final()
+	if waiting := s.waiting(&t.ledger); len(waiting) > 0 {
+		first := s.rows.at(waiting[0])
 		s.rewrite(first, func() { first.due = now })
 		due, moved = now, true
 	}

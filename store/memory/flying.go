@@ -7,7 +7,7 @@ import "hash/maphash"
 // has to be sought elsewhere.
 type flying struct {
 	seed   maphash.Seed
-	places []*row // by hash of the id; nil before the first
+	places []ref // by hash of the id; nil before the first
 }
 
 // flyingPlaces is a power of two, for a few batches of a claim and as many of outcomes.
@@ -15,28 +15,32 @@ const flyingPlaces = 4096
 
 func (f *flying) add(r *row) {
 	if f.places == nil {
-		f.seed, f.places = maphash.MakeSeed(), make([]*row, flyingPlaces)
+		f.seed, f.places = maphash.MakeSeed(), make([]ref, flyingPlaces)
 	}
-	*f.place(r.id) = r
+	*f.place(&r.id) = r.self
 }
 
 func (f *flying) drop(r *row) {
-	if p := f.place(r.id); *p == r {
-		*p = nil
+	if p := f.place(&r.id); *p == r.self {
+		*p = 0
 	}
 }
 
 // find returns the running row of an id; nil when it is not known here.
-func (f *flying) find(id string) *row {
-	if f.places == nil {
+func (s *Store) findFlying(id *sought) *row {
+	if s.flying.places == nil {
 		return nil
 	}
-	if r := *f.place(id); r != nil && r.id == id {
+	n := *s.flying.place(&id.runID)
+	if n == 0 {
+		return nil
+	}
+	if r := s.rows.at(n); s.compareTo(r, id) == 0 {
 		return r
 	}
 	return nil
 }
 
-func (f *flying) place(id string) **row {
-	return &f.places[maphash.String(f.seed, id)%flyingPlaces]
+func (f *flying) place(id *runID) *ref {
+	return &f.places[maphash.Bytes(f.seed, id.text[:])%flyingPlaces]
 }

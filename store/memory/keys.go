@@ -4,8 +4,8 @@ import "github.com/punctual-go/punctual"
 
 // key is what is known of one concurrency key.
 type key struct {
-	active  []*row // running runs, by id
-	waiting []*row // pending runs that wait for it, by id
+	active  []ref // running runs, by id
+	waiting []ref // pending runs that wait for it, by id
 }
 
 func (s *Store) keyOf(name string) *key {
@@ -18,14 +18,14 @@ func (s *Store) keyOf(name string) *key {
 }
 
 // rowsOf returns the list of its key that the row belongs to; nil when it belongs to none.
-func (s *Store) rowsOf(r *row) *[]*row {
-	switch {
-	case r.traits.key == "":
+func (s *Store) rowsOf(r *row) *[]ref {
+	switch name := s.traitsOf(r).key; {
+	case name == "":
 		return nil
 	case r.running():
-		return &s.keyOf(r.traits.key).active
+		return &s.keyOf(name).active
 	case r.state == punctual.StatePending && r.waitsForKey:
-		return &s.keyOf(r.traits.key).waiting
+		return &s.keyOf(name).waiting
 	default:
 		return nil
 	}
@@ -34,7 +34,7 @@ func (s *Store) rowsOf(r *row) *[]*row {
 // indexKey enters a row under its key.
 func (s *Store) indexKey(r *row) {
 	if rows := s.rowsOf(r); rows != nil {
-		*rows = insertSorted(*rows, r, compareRows)
+		*rows = s.insertSorted(*rows, r, s.compareRows)
 	}
 }
 
@@ -44,9 +44,10 @@ func (s *Store) unindexKey(r *row) {
 	if rows == nil {
 		return
 	}
-	*rows = removeSorted(*rows, r, compareRows)
-	if k := s.keys[r.traits.key]; len(k.active)+len(k.waiting) == 0 {
-		delete(s.keys, r.traits.key)
+	*rows = s.removeSorted(*rows, r, s.compareRows)
+	name := s.traitsOf(r).key
+	if k := s.keys[name]; len(k.active)+len(k.waiting) == 0 {
+		delete(s.keys, name)
 	}
 }
 
@@ -58,12 +59,13 @@ type hold struct {
 	waits   bool // it waits for its turn
 }
 
-func (r *row) hold() hold {
-	if r.traits.key == "" {
+func (s *Store) hold(r *row) hold {
+	name := s.traitsOf(r).key
+	if name == "" {
 		return hold{}
 	}
 	pending := r.state == punctual.StatePending
-	return hold{r.traits.key, r.running(), r.running() || pending && r.due != noTime, pending && r.waitsForKey}
+	return hold{name, r.running(), r.running() || pending && r.due != noTime, pending && r.waitsForKey}
 }
 
 // freed notes the key of a row that was changed, if the run gave it up by that. After is nil when the row is gone.
@@ -72,7 +74,7 @@ func (s *Store) freed(before hold, after *row) {
 		return
 	}
 	if after != nil {
-		if now := after.hold(); now.key == before.key && (!before.running || now.running) && (now.claims || now.waits) {
+		if now := s.hold(after); now.key == before.key && (!before.running || now.running) && (now.claims || now.waits) {
 			return
 		}
 	}
@@ -90,15 +92,17 @@ func (s *Store) passOn(now int64) (any bool) {
 		}
 		var next []*row
 		seen := make(map[string]bool)
-		for _, r := range k.waiting {
-			if r.task.exists && r.task.fault() == "" && !seen[r.traits.kind] {
-				seen[r.traits.kind] = true
+		for _, n := range k.waiting {
+			r := s.rows.at(n)
+			t, kind := s.taskOf(r), s.traitsOf(r).kind
+			if t.exists && t.fault() == "" && !seen[kind] {
+				seen[kind] = true
 				next = append(next, r)
 			}
 		}
 		for _, r := range next {
 			s.rewrite(r, func() { r.due, r.waitsForKey = now, false })
-			s.requeue(r.task)
+			s.requeue(s.taskOf(r))
 			any = true
 		}
 	}

@@ -12,9 +12,10 @@ import (
 
 // session is the lease of one instance and the attempts that run under it.
 type session struct {
+	self   ref // its number
 	state  sessionState
 	info   punctual.Instance // unless the session is unknown
-	runs   []*row            // that are running, in no order
+	runs   []ref             // that are running, in no order
 	orders int               // how many of them are ordered to be cancelled
 }
 
@@ -30,62 +31,50 @@ func (ses *session) open() bool { return ses != nil && ses.state == sessionOpen 
 
 // sessionOf returns the session with the id, for a run that starts under it.
 func (s *Store) sessionOf(id string) *session {
+	if s.named != nil && s.named.info.Session == id {
+		return s.named
+	}
 	ses := s.sessions[id]
 	if ses == nil {
-		ses = &session{info: punctual.Instance{Session: id}}
+		n := s.owners.take()
+		ses = s.owners.at(n)
+		ses.self, ses.info.Session = n, id
 		s.sessions[id] = ses
 	}
+	s.named = ses
 	return ses
 }
 
-// sessionNamed returns the session with the id for a run that only names it; nil for none.
-func (s *Store) sessionNamed(id string) *session {
-	switch {
-	case id == "":
-		return nil
-	case s.named == nil || s.named.info.Session != id:
-		ses := s.sessions[id]
-		if ses == nil {
-			return &session{info: punctual.Instance{Session: id}}
-		}
-		s.named = ses
-	}
-	return s.named
-}
-
-// drop forgets a session.
-func (s *Store) drop(id string) {
-	delete(s.sessions, id)
+// drop forgets a session that has no runs.
+func (s *Store) drop(ses *session) {
+	delete(s.sessions, ses.info.Session)
+	s.owners.give(ses.self)
 	s.named = nil
 }
 
-// own gives a running run to the session that it names.
+// own adds a running run to those of its session.
 func (s *Store) own(r *row) {
-	ses := r.owner
-	if !ses.open() {
-		ses = s.sessionOf(r.session())
-	}
-	r.owner, r.place = ses, int32(len(ses.runs))
-	ses.runs = append(ses.runs, r)
-	if r.cancelRequested() {
+	ses := s.owners.at(r.owner)
+	r.place = int32(len(ses.runs))
+	ses.runs = append(ses.runs, r.self)
+	if s.order(r) != nil {
 		ses.orders++
 	}
 }
 
 // disown takes a run away from its session.
 func (s *Store) disown(r *row) {
-	ses := r.owner
-	r.owner = nil
+	ses := s.owners.at(r.owner)
+	r.owner = 0
 	last := len(ses.runs) - 1
-	ses.runs[last].place = r.place
+	s.rows.at(ses.runs[last]).place = r.place
 	ses.runs[r.place] = ses.runs[last]
-	ses.runs[last] = nil
 	ses.runs = ses.runs[:last]
-	if r.cancelRequested() {
+	if s.order(r) != nil {
 		ses.orders--
 	}
 	if ses.state == sessionUnknown && len(ses.runs) == 0 {
-		s.drop(ses.info.Session)
+		s.drop(ses)
 	}
 }
 
@@ -120,9 +109,10 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 	}
 	reply := punctual.BeatReply{Now: now}
 	if ses.orders > 0 {
-		for _, r := range ses.runs {
-			if r.cancelRequested() {
-				reply.Cancel = append(reply.Cancel, punctual.CancelOrder{RunID: r.id, Reason: r.extra.reason, BlockedBy: r.extra.blockedBy})
+		for _, n := range ses.runs {
+			r := s.rows.at(n)
+			if order := s.order(r); order != nil {
+				reply.Cancel = append(reply.Cancel, punctual.CancelOrder{RunID: s.idOf(r), Reason: order.reason, BlockedBy: order.blockedBy})
 			}
 		}
 		slices.SortFunc(reply.Cancel, func(a, b punctual.CancelOrder) int { return cmp.Compare(a.RunID, b.RunID) })
@@ -158,14 +148,14 @@ func (s *Store) reclaimAll(req *punctual.ReclaimRequest) (reply punctual.Reclaim
 		if ses.open() {
 			continue
 		}
-		ses.sortForReclaim()
-		for len(ses.runs) > 0 && len(reply.Runs) < req.Limit {
-			r := ses.runs[len(ses.runs)-1]
+		s.sortForReclaim(ses)
+		for left := len(ses.runs); left > 0 && len(reply.Runs) < req.Limit; left-- {
+			r := s.rows.at(ses.runs[left-1])
 			due = min(due, s.reclaim(r, now))
-			reply.Runs = append(reply.Runs, r.copy())
+			reply.Runs = append(reply.Runs, s.copy(r))
 		}
-		if len(ses.runs) == 0 {
-			s.drop(id)
+		if s.sessions[id] == ses && len(ses.runs) == 0 {
+			s.drop(ses) // one that was never opened went with its last run
 		}
 	}
 	reply.More = len(reply.Runs) >= req.Limit
@@ -174,14 +164,14 @@ func (s *Store) reclaimAll(req *punctual.ReclaimRequest) (reply punctual.Reclaim
 
 // sortForReclaim puts the oldest run last, where it is taken from. A dead session gets no further ones, so what is left after a call stays
 // sorted.
-func (ses *session) sortForReclaim() {
-	newestFirst := func(a, b *row) int { return compareRows(b, a) }
+func (s *Store) sortForReclaim(ses *session) {
+	newestFirst := func(a, b ref) int { return s.byID(b, a) }
 	if slices.IsSortedFunc(ses.runs, newestFirst) {
 		return
 	}
 	slices.SortFunc(ses.runs, newestFirst)
-	for i, r := range ses.runs {
-		r.place = int32(i)
+	for i, n := range ses.runs {
+		s.rows.at(n).place = int32(i)
 	}
 }
 
@@ -190,29 +180,25 @@ func (s *Store) reclaim(r *row, now time.Time) int64 {
 	at := now.UnixMicro()
 	s.rewrite(r, func() {
 		lost := 0
-		for _, a := range r.seldom().history {
+		for _, a := range s.seldom(r).history {
 			if a.Outcome == outcomeLost {
 				lost++
 			}
 		}
-		r.owner = nil
+		order, traits := s.order(r), s.traitsOf(r)
 		switch {
-		case r.cancelRequested():
-			r.end(punctual.StateCanceled, r.extra.reason, at)
-		case r.traits.atMostOnce:
-			r.end(punctual.StateLost, punctual.ReasonLeaseLost, at)
+		case order != nil:
+			s.end(r, punctual.StateCanceled, order.reason, at)
+		case traits.atMostOnce:
+			s.end(r, punctual.StateLost, punctual.ReasonLeaseLost, at)
 		case lost >= punctual.MaxLost:
-			r.end(punctual.StateFailed, punctual.ReasonLostTooMany, at)
+			s.end(r, punctual.StateFailed, punctual.ReasonLostTooMany, at)
 		default:
 			r.state, r.due = punctual.StatePending, at
-			a := punctual.Attempt{
-				Number: int(r.attempt), StartedAt: instant(r.started), FinishedAt: now, Outcome: outcomeLost,
-			}
-			if r.instance != nil {
-				a.Instance = *r.instance
-			}
-			r.note(a)
-			r.endInstead(at)
+			s.note(r, punctual.Attempt{
+				Number: int(r.attempt), Instance: traits.instance, StartedAt: instant(r.started), FinishedAt: now, Outcome: outcomeLost,
+			})
+			s.endInstead(r, at)
 		}
 	})
 	next := s.left(r, at)
@@ -240,8 +226,8 @@ func (s *Store) Held(ctx context.Context, session string) ([]punctual.Run, error
 		return nil, nil
 	}
 	runs := make([]punctual.Run, len(ses.runs))
-	for i, r := range ses.runs {
-		r.fill(&runs[i])
+	for i, n := range ses.runs {
+		runs[i] = s.copy(s.rows.at(n))
 	}
 	slices.SortFunc(runs, func(a, b punctual.Run) int { return cmp.Compare(a.ID, b.ID) })
 	return runs, nil

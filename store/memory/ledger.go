@@ -1,194 +1,213 @@
 package memory
 
-import (
-	"math"
+import "github.com/punctual-go/punctual"
 
-	"github.com/punctual-go/punctual"
-)
-
-// ledger is what is known of one task's runs.
+// ledger is what is known of one task's runs. Most of its rows are final and form a chain; the few that are live are known besides.
 type ledger struct {
-	oldest, newest *row // the ends of its rows, which are linked by id
-	occurrences    occurrences
-	live           live
-	foreign        map[string]*entry // while it is mixed: the places of other kinds than the task's among what is due
-	final          int32             // how many rows are final
-	mixed          bool              // pending runs may have another kind than the task, which was given a new one meanwhile
+	oldest, newest ref      // the ends of its rows, which are linked by id
+	lone           [1]ref   // the only live row, while there is no crowd
+	final          int32    // how many rows are final
+	unusual        *unusual // nil while all of it is zero
 }
 
-func newLedger() *ledger {
-	return &ledger{occurrences: occurrences{top: [2]int64{math.MinInt64, math.MinInt64}}}
+// unusual is what few ledgers have.
+type unusual struct {
+	crowd   crowd
+	taken   map[occurrence]struct{} // see Store.takes
+	foreign map[string]*entry       // while the task is mixed: the places of other kinds than the task's among what is due
 }
 
-// share returns the traits: those of the ledger's row before or of the store's row before if they are the same.
-func (s *Store) share(l *ledger, t traits) *traits {
-	switch {
-	case l.newest != nil && *l.newest.traits == t:
-		return l.newest.traits
-	case s.traits == nil || *s.traits != t:
-		other := t // only what is kept goes to the heap
-		s.traits = &other
+// uncommon returns what few ledgers have, to be changed.
+func (l *ledger) uncommon() *unusual {
+	if l.unusual == nil {
+		l.unusual = &unusual{}
 	}
-	return s.traits
+	return l.unusual
+}
+
+// tidy spends no memory on it when there is nothing to keep.
+func (l *ledger) tidy() {
+	if u := l.unusual; u != nil && u.crowd.empty() && u.taken == nil && len(u.foreign) == 0 {
+		l.unusual = nil
+	}
 }
 
 // link enters a row by its id. Rows arrive almost in order.
-func (l *ledger) link(r *row) {
+func (s *Store) link(l *ledger, r *row) {
 	r.older = l.newest
-	for r.older != nil && r.older.id > r.id {
-		r.newer, r.older = r.older, r.older.older
+	for r.older != 0 {
+		older := s.rows.at(r.older)
+		if s.compareRows(older, r) < 0 {
+			break
+		}
+		r.newer, r.older = r.older, older.older
 	}
-	if r.older != nil {
-		r.older.newer = r
-	} else {
-		l.oldest = r
-	}
-	if r.newer != nil {
-		r.newer.older = r
-	} else {
-		l.newest = r
-	}
+	s.joins(l, r, r.self, r.self)
 }
 
 // unlink is the opposite of link.
-func (l *ledger) unlink(r *row) {
-	if r.older != nil {
-		r.older.newer = r.newer
+func (s *Store) unlink(l *ledger, r *row) {
+	s.joins(l, r, r.older, r.newer)
+}
+
+// joins tells the neighbours of a row what they have beside them from now on: the one that is newer, and the one that is older.
+func (s *Store) joins(l *ledger, r *row, older, newer ref) {
+	if r.older != 0 {
+		s.rows.at(r.older).newer = newer
 	} else {
-		l.oldest = r.newer
+		l.oldest = newer
 	}
-	if r.newer != nil {
-		r.newer.older = r.older
+	if r.newer != 0 {
+		s.rows.at(r.newer).older = older
 	} else {
-		l.newest = r.older
+		l.newest = older
 	}
-	r.older, r.newer = nil, nil
 }
 
 // near is how many of a task's newest rows are looked at before the row of an id is sought among all.
 const near = 16
 
-// find returns the row of a run of this task; nil when there is none.
-func (s *Store) findOf(t *task, id string) *row {
-	if t.ledger == nil {
-		return nil
-	}
-	r := t.ledger.newest
+// findOf returns the row of a run of this task; nil when there is none.
+func (s *Store) findOf(t *task, id *sought) *row {
+	n := t.newest
 	for range near {
-		if r == nil || r.id < id {
+		if n == 0 {
 			return nil
 		}
-		if r.id == id {
+		r := s.rows.at(n)
+		if c := s.compareTo(r, id); c == 0 {
 			return r
+		} else if c < 0 {
+			return nil
 		}
-		r = r.older
+		n = r.older
 	}
-	if r = s.find(id); r != nil && r.task != t {
-		return nil
+	if r := s.find(id); r != nil && r.task == t.self {
+		return r
 	}
-	return r
+	return nil
 }
 
 // find returns the row of a run; nil when there is none.
-func (s *Store) find(id string) *row {
-	if s.ledger.empty() || s.ledger.last().id < id {
+func (s *Store) find(id *sought) *row {
+	if s.ledger.empty() || s.compareTo(s.rows.at(s.ledger.last()), id) < 0 {
 		return nil // a new id is greater than all
 	}
-	r, ok := s.ledger.at(s.ledger.seek(func(r *row) bool { return r.id >= id }))
-	if !ok || r.id != id {
+	n, ok := s.ledger.at(s.placeOf(id))
+	if !ok {
 		return nil
 	}
-	return r
+	if r := s.rows.at(n); s.compareTo(r, id) == 0 {
+		return r
+	}
+	return nil
 }
 
-// occurrences knows which occurrences of a task have a row. Each has room for two: what the schedule made of it, and a backfill. They
-// come in order but for backfills and clocks that go back, so that the greatest alone tells of most that they have none; of the others
-// all are noted, from the first time that one comes.
-type occurrences struct {
-	top   [2]int64 // the greatest that have or had a row: of the schedule, and of backfills
-	taken map[occurrence]struct{}
+// placeOf returns the first place among all rows whose id is not less.
+func (s *Store) placeOf(id *sought) position {
+	return s.ledger.seek(func(n ref) bool { return s.compareTo(s.rows.at(n), id) >= 0 })
 }
 
+// occurrence is what a row may stand for. Each has room for two rows: what the schedule made of it, and a backfill.
 type occurrence struct {
 	at       int64
 	backfill bool
 }
 
-// occurrence returns what the row stands for, and whether it stands for an occurrence at all.
-func (r *row) occurrence() (o occurrence, is bool) {
-	switch r.trigger {
+// occurrenceOf returns what a run stands for, and whether it stands for an occurrence at all.
+func occurrenceOf(trigger punctual.Trigger, scheduled int64) (o occurrence, is bool) {
+	switch trigger {
 	case punctual.TriggerSchedule, punctual.TriggerCatchUp:
-		return occurrence{r.scheduled, false}, true
+		return occurrence{scheduled, false}, true
 	case punctual.TriggerBackfill:
-		return occurrence{r.scheduled, true}, true
+		return occurrence{scheduled, true}, true
 	default:
 		return occurrence{}, false
 	}
 }
 
-// take notes that the row, which is none of the ledger's yet, stands for its occurrence; false when another does.
-func (l *ledger) take(r *row) bool {
-	o, is := r.occurrence()
+// takes notes that a run, which is in the ledger not yet, stands for its occurrence; false when another does. Occurrences come in order but
+// for backfills and clocks that go back, so that the newest row alone tells of most that they have none; of the others all are noted,
+// from the first time that one comes.
+func (s *Store) takes(l *ledger, id *sought, run *punctual.Run) bool {
+	o, is := occurrenceOf(run.Trigger, run.ScheduledAt.UnixMicro())
 	if !is {
 		return true
 	}
-	known, top := &l.occurrences, &l.occurrences.top[0]
-	if o.backfill {
-		top = &known.top[1]
-	}
-	if o.at > *top {
-		*top = o.at
-	} else if known.taken == nil {
-		known.taken = make(map[occurrence]struct{})
-		for other := l.oldest; other != nil; other = other.newer {
-			if o, is := other.occurrence(); is {
-				known.taken[o] = struct{}{}
+	if l.unusual == nil || l.unusual.taken == nil {
+		if s.follows(l, id, o) {
+			return true
+		}
+		taken := make(map[occurrence]struct{})
+		for n := l.oldest; n != 0; {
+			r := s.rows.at(n)
+			if o, is := occurrenceOf(r.trigger, r.scheduled); is {
+				taken[o] = struct{}{}
 			}
+			n = r.newer
 		}
+		l.uncommon().taken = taken
 	}
-	if known.taken != nil {
-		if _, taken := known.taken[o]; taken {
-			return false
+	if _, taken := l.unusual.taken[o]; taken {
+		return false
+	}
+	l.unusual.taken[o] = struct{}{}
+	return true
+}
+
+// follows reports whether an occurrence comes after all that have a row, and its id as well: then all are in the order of their rows, and
+// the newest is the greatest.
+func (s *Store) follows(l *ledger, id *sought, o occurrence) bool {
+	if l.newest != 0 && s.compareTo(s.rows.at(l.newest), id) > 0 {
+		return false
+	}
+	for n := l.newest; n != 0; {
+		r := s.rows.at(n)
+		if other, is := occurrenceOf(r.trigger, r.scheduled); is && other.backfill == o.backfill {
+			return other.at < o.at
 		}
-		known.taken[o] = struct{}{}
+		n = r.older
 	}
 	return true
 }
 
-// release is the opposite of take.
-func (l *ledger) release(r *row) {
-	if o, is := r.occurrence(); is && l.occurrences.taken != nil {
-		delete(l.occurrences.taken, o)
+// releases is the opposite of takes.
+func (l *ledger) releases(r *row) {
+	if l.unusual == nil || l.unusual.taken == nil {
+		return
+	}
+	if o, is := occurrenceOf(r.trigger, r.scheduled); is {
+		delete(l.unusual.taken, o)
 	}
 }
 
-// insert adds a row for a copy of the run and reports whether it did: not when the run's occurrence has one already.
-func (s *Store) insert(t *task, run *punctual.Run) (*row, bool) {
-	if t.ledger == nil {
-		t.ledger = newLedger()
+// insert adds a row for a copy of the run and returns it; nil when the run's occurrence has one already.
+func (s *Store) insert(t *task, run *punctual.Run) *row {
+	id := seekID(run.ID)
+	if !s.takes(&t.ledger, &id, run) {
+		return nil
 	}
-	l := t.ledger
-	r := s.newRow(t, run)
-	if !l.take(r) {
-		return nil, false
-	}
-	l.mixed = l.mixed || run.Kind != t.kind()
-	s.ledger.add(r, compareRows)
-	l.link(r)
+	r := s.newRow(t, &id, run)
+	t.mixed = t.mixed || run.Kind != t.kind()
+	s.ledger.add(r.self, s.byID)
+	s.link(&t.ledger, r)
 	s.index(r)
-	return r, true
+	return r
 }
 
 // forget removes a row, and with its last row a ghost.
 func (s *Store) forget(r *row) {
 	s.unindex(r)
-	s.freed(r.hold(), nil)
-	t, l := r.task, r.task.ledger
-	s.ledger.remove(r, compareRows)
-	l.unlink(r)
-	l.release(r)
-	if l.newest == nil {
-		t.ledger = nil
+	s.freed(s.hold(r), nil)
+	t := s.taskOf(r)
+	s.ledger.remove(r.self, s.byID)
+	s.unlink(&t.ledger, r)
+	t.releases(r)
+	s.traits.release(r.traits)
+	s.dropSeldom(r)
+	s.rows.give(r.self)
+	if t.newest == 0 {
+		t.ledger, t.mixed = ledger{}, false
 		if !t.exists {
 			s.tasks.remove(t)
 		}
@@ -197,7 +216,7 @@ func (s *Store) forget(r *row) {
 
 // rewrite changes a row and keeps the indexes in step.
 func (s *Store) rewrite(r *row, change func()) {
-	before := r.hold()
+	before := s.hold(r)
 	s.unindex(r)
 	change()
 	s.index(r)
@@ -206,47 +225,49 @@ func (s *Store) rewrite(r *row, change func()) {
 
 // index enters a row where its state belongs.
 func (s *Store) index(r *row) {
-	l := r.task.ledger
+	t := s.taskOf(r)
 	s.indexKey(r)
 	switch r.state {
 	case punctual.StateRunning:
-		l.live.add(r)
+		s.enter(&t.ledger, r)
 		s.own(r)
 		s.flying.add(r)
 	case punctual.StatePending:
-		l.live.add(r)
+		s.enter(&t.ledger, r)
 	default:
-		l.final++
-		s.ended.add(r, compareEnded)
-		if int(l.final) > s.history {
-			s.bound(l, r)
+		t.final++
+		s.ended.add(r.self, s.byEnd)
+		if int(t.final) > s.history {
+			s.bound(t, r)
 		}
 	}
 }
 
 // unindex is the opposite of index.
 func (s *Store) unindex(r *row) {
-	l := r.task.ledger
+	t := s.taskOf(r)
 	s.unindexKey(r)
 	switch r.state {
 	case punctual.StateRunning:
-		l.live.drop(r)
+		s.leave(&t.ledger, r)
 		s.disown(r)
 		s.flying.drop(r)
 	case punctual.StatePending:
-		l.live.drop(r)
+		s.leave(&t.ledger, r)
 	default:
-		l.final--
-		s.ended.remove(r, compareEnded)
+		t.final--
+		s.ended.remove(r.self, s.byEnd)
 	}
 }
 
-// bound removes the oldest final row of a ledger, but not the one that just became final.
-func (s *Store) bound(l *ledger, newest *row) {
-	for r := l.oldest; r != nil; r = r.newer {
+// bound removes the oldest final row of a task, but not the one that just became final.
+func (s *Store) bound(t *task, newest *row) {
+	for n := t.oldest; n != 0; {
+		r := s.rows.at(n)
 		if r != newest && r.state.Final() {
 			s.forget(r)
 			return
 		}
+		n = r.newer
 	}
 }

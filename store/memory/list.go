@@ -11,7 +11,7 @@ import (
 const maxChunk = 512
 
 // list keeps values in ascending order as a sequence of short sorted slices. Values arrive almost in order here, so most inserts
-// append; an insert or a removal anywhere shifts one chunk. It costs about the eight bytes of a pointer for each value.
+// append; an insert or a removal anywhere shifts one chunk. It costs about the size of a value for each.
 //
 // Orders are passed to each call, because the same kind of list holds rows by id and by their end. The zero value is empty.
 type list[T comparable] struct {

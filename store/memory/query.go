@@ -32,7 +32,7 @@ func (s *Store) Task(ctx context.Context, id string) (punctual.Snapshot, error) 
 	if t == nil || !t.exists {
 		return punctual.Snapshot{}, noTask(id)
 	}
-	return t.snapshot(), nil
+	return s.snapshot(t), nil
 }
 
 // Tasks implements punctual.Store.
@@ -56,12 +56,13 @@ func (s *Store) scanTasks(q *punctual.TaskQuery, page []punctual.Snapshot, limit
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
-	for t := range s.sorted.ascend(s.sorted.seek(func(t *task) bool { return t.id > q.After })) {
+	for n := range s.sorted.ascend(s.sorted.seek(func(n ref) bool { return s.tasks.at(n).id > q.After })) {
+		t := s.tasks.at(n)
 		if seen == scanBatch || len(page) == limit {
 			return page, true
 		}
 		if t.matches(q) {
-			page = append(page, t.snapshot())
+			page = append(page, s.snapshot(t))
 		}
 		q.After = t.id
 		seen++
@@ -76,11 +77,12 @@ func (s *Store) Run(ctx context.Context, id string) (punctual.Run, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.find(id)
+	sought := seekID(id)
+	r := s.find(&sought)
 	if r == nil {
 		return punctual.Run{}, noRun(id)
 	}
-	return r.copy(), nil
+	return s.copy(r), nil
 }
 
 // Runs implements punctual.Store.
@@ -105,43 +107,46 @@ func (s *Store) scanRuns(q *punctual.RunQuery, page []punctual.Run, limit int) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
-	for r := range s.runsBefore(q.TaskID, q.Before) {
+	last := ref(0)
+	for n := range s.runsBefore(q.TaskID, q.Before) {
 		if seen == scanBatch || len(page) == limit {
+			q.Before = s.idOf(s.rows.at(last))
 			return page, true
 		}
-		if r.matches(q) {
-			page = append(page, r.copy())
+		if r := s.rows.at(n); r.matches(q) {
+			page = append(page, s.copy(r))
 		}
-		q.Before = r.id
+		last = n
 		seen++
 	}
 	return page, false
 }
 
 // runsBefore yields the rows of a task, or of all, newest first, those before an id if one is given.
-func (s *Store) runsBefore(taskID, id string) iter.Seq[*row] {
+func (s *Store) runsBefore(taskID, id string) iter.Seq[ref] {
+	before := seekID(id)
 	if taskID == "" {
 		from := s.ledger.end()
 		if id != "" {
-			from = s.ledger.seek(func(r *row) bool { return r.id >= id })
+			from = s.placeOf(&before)
 		}
 		return s.ledger.descend(from)
 	}
-	return func(yield func(*row) bool) {
+	return func(yield func(ref) bool) {
 		t := s.tasks.get(taskID)
-		if t == nil || t.ledger == nil {
+		if t == nil {
 			return
 		}
-		r := t.ledger.newest
+		n := t.newest
 		if id != "" {
-			if known := s.findOf(t, id); known != nil {
-				r = known
+			if known := s.findOf(t, &before); known != nil {
+				n = known.self
 			}
-			for r != nil && r.id >= id {
-				r = r.older
+			for n != 0 && s.compareTo(s.rows.at(n), &before) >= 0 {
+				n = s.rows.at(n).older
 			}
 		}
-		for ; r != nil && yield(r); r = r.older {
+		for ; n != 0 && yield(n); n = s.rows.at(n).older {
 		}
 	}
 }

@@ -1,98 +1,222 @@
 package memory
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/punctual-go/punctual"
 )
 
-// row is one entry of the ledger: a punctual.Run in a third of the space. Times are numbers, what the runs of a task have in common is
-// shared, and what most runs never have lies behind a pointer. Whatever changes its state or its place among others takes it out of the
-// indexes first: see Store.rewrite.
+// row is one entry of the ledger: a punctual.Run in a quarter of the space. It has no pointers, so that the garbage collector does not look at
+// the rows: times are numbers, all else that is not in the row is known by its number in a slab. Whatever changes its state or its place
+// among others takes it out of the indexes first: see Store.rewrite.
 type row struct {
-	id           string
-	task         *task
-	older, newer *row     // its neighbours in the task's ledger, by id
-	traits       *traits  // shared
-	instance     *string  // shared; nil for none
-	owner        *session // the session that its run names; nil for none. While the run is running it is one of the store's
-	extra        *extra   // nil while all of it is zero
+	id          runID
+	state       punctual.State
+	trigger     punctual.Trigger
+	waitsForKey bool
+
+	attempt      int32
+	self         ref // its own number
+	task         ref
+	older, newer ref   // its neighbours in the task's ledger, by id
+	traits       ref   // shared
+	extra        ref   // none while all of it is zero
+	owner        ref   // while the run is running: its session
+	place        int32 // while the run is running: its index in the runs of the session
 
 	scheduled int64
 	due       int64
 	started   int64
 	finished  int64
 	created   int64
-
-	attempt     int32
-	place       int32 // its index in owner.runs while it is running
-	state       punctual.State
-	trigger     punctual.Trigger
-	waitsForKey bool
 }
 
-// traits are what a run has from its task; all runs of one definition have the same, and so have those of many tasks.
+// runID is the id of a run, as far as there is room for it. Ids that the engine makes fit; of others the rest is in the row's extra.
+type runID struct {
+	text   [runIDRoom]byte
+	length uint8 // more than runIDRoom when there is a rest
+}
+
+const runIDRoom = 26
+
+// sought is an id that rows are compared with.
+type sought struct {
+	runID
+	rest string
+}
+
+func seekID(id string) (s sought) {
+	n := copy(s.text[:], id)
+	s.length = uint8(n)
+	if s.rest = id[n:]; s.rest != "" {
+		s.length++
+	}
+	return s
+}
+
+// rest is what an id has more than there is room for in the row.
+func (s *Store) rest(r *row) string {
+	if r.id.length <= runIDRoom {
+		return ""
+	}
+	return s.extras.at(r.extra).rest
+}
+
+// idOf returns the id of a row.
+func (s *Store) idOf(r *row) string {
+	if rest := s.rest(r); rest != "" {
+		return string(r.id.text[:]) + rest
+	}
+	return string(r.id.text[:r.id.length])
+}
+
+// compareTo is the order of a row's id and another. Where an id ends there are zeros, so that what is less as a text is less as a whole.
+func (s *Store) compareTo(r *row, id *sought) int {
+	if c := bytes.Compare(r.id.text[:], id.text[:]); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(r.id.length, id.length), strings.Compare(s.rest(r), id.rest))
+}
+
+func (s *Store) compareRows(a, b *row) int {
+	if c := bytes.Compare(a.id.text[:], b.id.text[:]); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.id.length, b.id.length), strings.Compare(s.rest(a), s.rest(b)))
+}
+
+// comparePending is due order: by due time and then id, those without one last, and of them those that wait for their key.
+func (s *Store) comparePending(a, b *row) int {
+	if x, y := a.waitsForKey, b.waitsForKey; x != y {
+		if x {
+			return 1
+		}
+		return -1
+	}
+	if c := cmp.Compare(a.dueAt(), b.dueAt()); c != 0 {
+		return c
+	}
+	return s.compareRows(a, b)
+}
+
+// byID and byEnd are the orders of the lists of all rows.
+func (s *Store) byID(a, b ref) int { return s.compareRows(s.rows.at(a), s.rows.at(b)) }
+
+func (s *Store) byEnd(a, b ref) int {
+	x, y := s.rows.at(a), s.rows.at(b)
+	if c := cmp.Compare(x.finished, y.finished); c != 0 {
+		return c
+	}
+	return s.compareRows(x, y)
+}
+
+// traits are what a run has in common with others: all runs of one definition have the same, and so have those of many tasks.
 type traits struct {
 	named      bool // by its own name and not by the task's id, as most
 	name       string
 	kind       string
 	key        string
+	instance   string
 	revision   int64
 	atMostOnce bool
 }
 
+func traitsOf(t *task, run *punctual.Run) traits {
+	all := traits{kind: run.Kind, key: run.ConcurrencyKey, instance: run.Instance, revision: run.Revision, atMostOnce: run.AtMostOnce}
+	if run.TaskName != t.id {
+		all.named, all.name = true, run.TaskName
+	}
+	return all
+}
+
+func (s *Store) traitsOf(r *row) *traits { return s.traits.at(r.traits) }
+
+func (s *Store) kindOf(n ref) string { return s.traitsOf(s.rows.at(n)).kind }
+
+// setTraits replaces what the row has in common with others.
+func (s *Store) setTraits(r *row, t traits) {
+	before := r.traits
+	likely := ref(0)
+	if newest := s.taskOf(r).newest; newest != 0 {
+		likely = s.rows.at(newest).traits
+	}
+	r.traits = s.traits.hold(t, likely)
+	if before != 0 {
+		s.traits.release(before)
+	}
+}
+
+// retrait writes those that change in the life of a run.
+func (s *Store) retrait(r *row, key, instance string) {
+	if t := s.traitsOf(r); t.key != key || t.instance != instance {
+		other := *t
+		other.key, other.instance = key, instance
+		s.setTraits(r, other)
+	}
+}
+
 // extra is what most runs never have.
 type extra struct {
-	until           time.Time
-	more            int64 // how many occurrences the row stands for besides the first
+	rest            string // of the id
+	until           int64  // noTime for none
+	more            int64  // how many occurrences the row stands for besides the first
 	result          punctual.Result
 	err             string
 	stack           string
 	reason          string
 	blockedBy       string
+	session         string // that the run names while it is not running
 	cancelRequested bool
 	history         []punctual.Attempt
 }
 
 func (x *extra) empty() bool {
-	return x.until.IsZero() && x.more == 0 && x.result.Output == "" && x.result.Facts == nil && x.err == "" && x.stack == "" &&
-		x.reason == "" && x.blockedBy == "" && !x.cancelRequested && len(x.history) == 0
+	return x.rest == "" && x.until == noTime && x.more == 0 && x.result.Output == "" && x.result.Facts == nil && x.err == "" && x.stack == "" &&
+		x.reason == "" && x.blockedBy == "" && x.session == "" && !x.cancelRequested && len(x.history) == 0
 }
 
 // seldom returns what most runs never have; the answer is a copy.
-func (r *row) seldom() extra {
-	if r.extra == nil {
-		return extra{}
+func (s *Store) seldom(r *row) extra {
+	if r.extra == 0 {
+		return extra{until: noTime}
 	}
-	return *r.extra
+	return *s.extras.at(r.extra)
 }
 
 // setSeldom replaces it, and spends no memory when there is nothing to keep.
-func (r *row) setSeldom(x extra) {
+func (s *Store) setSeldom(r *row, x extra) {
 	switch {
 	case x.empty():
-		r.extra = nil
-	case r.extra == nil:
-		kept := x
-		r.extra = &kept
-	default:
-		*r.extra = x
+		s.dropSeldom(r)
+		return
+	case r.extra == 0:
+		r.extra = s.extras.take()
+	}
+	*s.extras.at(r.extra) = x
+}
+
+func (s *Store) dropSeldom(r *row) {
+	if r.extra != 0 {
+		s.extras.give(r.extra)
+		r.extra = 0
 	}
 }
 
-func (r *row) cancelRequested() bool { return r.extra != nil && r.extra.cancelRequested }
+// order returns what a run has that is ordered to be cancelled; nil for any other.
+func (s *Store) order(r *row) *extra {
+	if r.extra == 0 {
+		return nil
+	}
+	if x := s.extras.at(r.extra); x.cancelRequested {
+		return x
+	}
+	return nil
+}
 
 func (r *row) running() bool { return r.state == punctual.StateRunning }
-
-// session is the id of the session that the run names.
-func (r *row) session() string {
-	if r.owner == nil {
-		return ""
-	}
-	return r.owner.info.Session
-}
 
 // dueAt is when a pending run may start; never when it waits for the gate.
 func (r *row) dueAt() int64 {
@@ -102,133 +226,87 @@ func (r *row) dueAt() int64 {
 	return r.due
 }
 
-// fill writes the run as it goes out: it shares nothing that can be changed, and has neither payload nor labels.
-func (r *row) fill(run *punctual.Run) {
+func (s *Store) taskOf(r *row) *task { return s.tasks.at(r.task) }
+
+// fill writes the run as it goes out, under its id: it shares nothing that can be changed, and has neither payload nor labels.
+func (s *Store) fill(r *row, id string, run *punctual.Run) {
+	t, traits := s.taskOf(r), s.traitsOf(r)
 	*run = punctual.Run{
-		ID: r.id, TaskID: r.task.id, TaskName: r.taskName(), Kind: r.traits.kind, Trigger: r.trigger, ScheduledAt: instant(r.scheduled),
-		Count: 1, Attempt: int(r.attempt), State: r.state, DueAt: instant(r.due), ConcurrencyKey: r.traits.key, WaitsForKey: r.waitsForKey,
-		StartedAt: instant(r.started), FinishedAt: instant(r.finished), Session: r.session(), Revision: r.traits.revision,
-		AtMostOnce: r.traits.atMostOnce, CreatedAt: instant(r.created),
+		ID: id, TaskID: t.id, TaskName: t.id, Kind: traits.kind, Trigger: r.trigger, ScheduledAt: instant(r.scheduled),
+		Count: 1, Attempt: int(r.attempt), State: r.state, DueAt: instant(r.due), ConcurrencyKey: traits.key, WaitsForKey: r.waitsForKey,
+		StartedAt: instant(r.started), FinishedAt: instant(r.finished), Instance: traits.instance, Revision: traits.revision,
+		AtMostOnce: traits.atMostOnce, CreatedAt: instant(r.created),
 	}
-	if r.instance != nil {
-		run.Instance = *r.instance
+	if traits.named {
+		run.TaskName = traits.name
 	}
-	if x := r.extra; x != nil {
-		run.Until, run.Count = x.until, 1+x.more
-		run.Result = punctual.Result{Output: x.result.Output, Facts: slices.Clone(x.result.Facts)}
-		run.Error, run.Stack, run.Reason, run.BlockedBy = x.err, x.stack, x.reason, x.blockedBy
-		run.CancelRequested, run.History = x.cancelRequested, slices.Clone(x.history)
+	if r.owner != 0 {
+		run.Session = s.owners.at(r.owner).info.Session
+	}
+	if r.extra == 0 {
+		return
+	}
+	x := s.extras.at(r.extra)
+	run.Until, run.Count = instant(x.until), 1+x.more
+	run.Result = punctual.Result{Output: x.result.Output, Facts: slices.Clone(x.result.Facts)}
+	run.Error, run.Stack, run.Reason, run.BlockedBy = x.err, x.stack, x.reason, x.blockedBy
+	run.CancelRequested, run.History = x.cancelRequested, slices.Clone(x.history)
+	if r.owner == 0 {
+		run.Session = x.session
 	}
 }
 
 // copy returns the run as it goes out.
-func (r *row) copy() (run punctual.Run) {
-	r.fill(&run)
+func (s *Store) copy(r *row) (run punctual.Run) {
+	s.fill(r, s.idOf(r), &run)
 	return run
 }
 
 // newRow makes a row of a copy of the run, in no index yet.
-func (s *Store) newRow(t *task, run *punctual.Run) *row {
-	r := &row{
-		id: run.ID, task: t, scheduled: run.ScheduledAt.UnixMicro(), created: run.CreatedAt.UnixMicro(), trigger: run.Trigger,
-		traits: s.share(t.ledger, traitsOf(t, run)),
-	}
-	if run.Result.Output != "" || run.Result.Facts != nil || run.Stack != "" || run.CancelRequested {
-		r.setSeldom(extra{
-			result: punctual.Result{Output: run.Result.Output, Facts: slices.Clone(run.Result.Facts)}, stack: run.Stack,
-			cancelRequested: run.CancelRequested,
+func (s *Store) newRow(t *task, id *sought, run *punctual.Run) *row {
+	n := s.rows.take()
+	r := s.rows.at(n)
+	r.self, r.task, r.id = n, t.self, id.runID
+	r.scheduled, r.created, r.trigger = run.ScheduledAt.UnixMicro(), run.CreatedAt.UnixMicro(), run.Trigger
+	s.setTraits(r, traitsOf(t, run))
+	if id.rest != "" || run.Result.Output != "" || run.Result.Facts != nil || run.Stack != "" || run.CancelRequested {
+		s.setSeldom(r, extra{
+			rest: id.rest, until: noTime, result: punctual.Result{Output: run.Result.Output, Facts: slices.Clone(run.Result.Facts)},
+			stack: run.Stack, cancelRequested: run.CancelRequested,
 		})
 	}
 	for _, a := range run.History {
-		r.note(a)
+		s.note(r, a)
 	}
 	s.overwrite(r, run)
 	return r
-}
-
-func traitsOf(t *task, run *punctual.Run) traits {
-	all := traits{kind: run.Kind, key: run.ConcurrencyKey, revision: run.Revision, atMostOnce: run.AtMostOnce}
-	if run.TaskName != t.id {
-		all.named, all.name = true, run.TaskName
-	}
-	return all
-}
-
-func (r *row) taskName() string {
-	if r.traits.named {
-		return r.traits.name
-	}
-	return r.task.id
 }
 
 // overwrite writes the fields that an update may change.
 func (s *Store) overwrite(r *row, run *punctual.Run) {
 	r.state, r.attempt, r.waitsForKey = run.State, int32(run.Attempt), run.WaitsForKey
 	r.due, r.started, r.finished = run.DueAt.UnixMicro(), run.StartedAt.UnixMicro(), run.FinishedAt.UnixMicro()
-	r.instance = s.shareInstance(run.Instance)
-	r.owner = s.sessionNamed(run.Session)
-	if r.traits.key != run.ConcurrencyKey {
-		other := *r.traits
-		other.key = run.ConcurrencyKey
-		r.traits = s.share(r.task.ledger, other)
+	s.retrait(r, run.ConcurrencyKey, run.Instance)
+	session := run.Session
+	if r.running() {
+		r.owner, session = s.sessionOf(session).self, ""
 	}
-	if r.extra == nil && run.Until.IsZero() && run.Count == 1 && run.Error == "" && run.Reason == "" && run.BlockedBy == "" {
+	if r.extra == 0 && run.Until.IsZero() && run.Count == 1 && run.Error == "" && run.Reason == "" && run.BlockedBy == "" && session == "" {
 		return
 	}
-	x := r.seldom()
-	x.until, x.more = clean(run.Until), run.Count-1
+	x := s.seldom(r)
+	x.until, x.more, x.session = run.Until.UnixMicro(), run.Count-1, session
 	x.err, x.reason, x.blockedBy = run.Error, run.Reason, run.BlockedBy
-	r.setSeldom(x)
+	s.setSeldom(r, x)
 }
 
 // note appends to the history of attempts, which keeps the newest punctual.MaxHistory.
-func (r *row) note(a punctual.Attempt) {
+func (s *Store) note(r *row, a punctual.Attempt) {
 	a.StartedAt, a.FinishedAt = clean(a.StartedAt), clean(a.FinishedAt)
-	x := r.seldom()
+	x := s.seldom(r)
 	x.history = append(x.history, a)
 	if more := len(x.history) - punctual.MaxHistory; more > 0 {
 		x.history = slices.Delete(x.history, 0, more)
 	}
-	r.setSeldom(x)
-}
-
-// shareInstance returns a pointer to the name, which the rows of one instance share.
-func (s *Store) shareInstance(name string) *string {
-	switch {
-	case name == "":
-		return nil
-	case s.instance == nil || *s.instance != name:
-		other := name
-		s.instance = &other
-	}
-	return s.instance
-}
-
-func compareRows(a, b *row) int { return strings.Compare(a.id, b.id) }
-
-// comparePending is due order: by due time and then id, those without one last, and of them those that wait for their key.
-func comparePending(a, b *row) int {
-	if x, y := a.waitsForKey, b.waitsForKey; x != y {
-		if x {
-			return 1
-		}
-		return -1
-	}
-	if x, y := a.dueAt(), b.dueAt(); x != y {
-		if x < y {
-			return -1
-		}
-		return 1
-	}
-	return compareRows(a, b)
-}
-
-func compareEnded(a, b *row) int {
-	if a.finished != b.finished {
-		if a.finished < b.finished {
-			return -1
-		}
-		return 1
-	}
-	return compareRows(a, b)
+	s.setSeldom(r, x)
 }

@@ -42,19 +42,21 @@ type Store struct {
 
 	mu       sync.Mutex // guards all below
 	tasks    tasks
-	sorted   list[*task] // the tasks that exist, by id
+	sorted   list[ref] // the tasks that exist, by id
 	queues   map[lane]*queue
 	keys     map[string]*key
-	ledger   list[*row] // all rows, by id
-	ended    list[*row] // rows in a final state, by their end and then id
+	rows     slab[row]
+	extras   slab[extra] // of rows
+	traits   shared[traits]
+	ledger   list[ref] // all rows, by id
+	ended    list[ref] // rows in a final state, by their end and then id
+	owners   slab[session]
 	sessions map[string]*session
-	named    *session                // the one that was named last, see sessionNamed
+	named    *session                // the one that was asked for last; nil for none
 	flying   flying                  // running rows, to be found by id
 	free     []string                // keys that the call under way has freed
 	record   punctual.Record         // shown to the decide function under way
-	room     []*row                  // empty, for what the next claim starts
-	instance *string                 // the name of the last run's, see shareInstance
-	traits   *traits                 // of the last run, see share
+	room     []started               // empty, for what the next claim starts
 	policies unique.Handle[policies] // of the last definition, see sharePolicies
 	alive    int                     // sessions that are open
 	dead     map[string]struct{}     // ids of all that are dead: however late an instance comes back, it has to learn of it
@@ -68,7 +70,7 @@ type Option func(*Store)
 // WithHistory sets how many final runs of each task are kept: when one more ends, the oldest is removed. Less than one counts
 // as one; math.MaxInt keeps all that Scheduler's own retention keeps. Default DefaultHistory.
 //
-// A run takes about 200 bytes besides its texts, so a hundred thousand busy tasks want a smaller number.
+// A run takes about 120 bytes besides its texts, so a hundred thousand busy tasks want a smaller number.
 func WithHistory(perTask int) Option {
 	return func(s *Store) { s.history = max(perTask, 1) }
 }

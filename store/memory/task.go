@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"strings"
 	"time"
 	"unique"
 
@@ -29,10 +28,12 @@ type task struct {
 	last   int64
 	rare   *rare // nil while all of it is zero
 
-	ledger   *ledger // nil while the task has no runs
-	entry    entry   // its place among what is due
+	ledger
+	entry    entry // its place among what is due
+	self     ref   // its own number
 	paused   bool
 	exists   bool
+	mixed    bool // pending runs may have another kind than the task, which was given a new one meanwhile
 	deciding bool // a Claim decides about it and puts it in its place among what is due when it is done
 }
 
@@ -179,18 +180,18 @@ func (t *task) record(r *punctual.Record) {
 }
 
 // snapshot returns the task as hosts see it.
-func (t *task) snapshot() punctual.Snapshot {
-	s := punctual.Snapshot{
+func (s *Store) snapshot(t *task) punctual.Snapshot {
+	shown := punctual.Snapshot{
 		NextRunAt: instant(t.next), Anchor: instant(t.anchor), Paused: t.paused, Fault: t.fault(), Revision: t.revision,
 		CreatedAt: instant(t.created), UpdatedAt: instant(t.updated),
 	}
-	t.definition(&s.Task)
-	if l := t.ledger; l != nil {
-		s.Active = len(l.live.running())
-		last := l.newest.copy()
-		s.LastRun = &last
+	t.definition(&shown.Task)
+	if t.newest != 0 {
+		shown.Active = len(s.running(&t.ledger))
+		last := s.copy(s.rows.at(t.newest))
+		shown.LastRun = &last
 	}
-	return s
+	return shown
 }
 
 // matches reports whether a query selects the task.
@@ -235,5 +236,3 @@ func lower(c byte) byte {
 	}
 	return c
 }
-
-func compareTasks(a, b *task) int { return strings.Compare(a.id, b.id) }

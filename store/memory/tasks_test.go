@@ -10,14 +10,12 @@ import (
 
 func TestTasksWhoseHashesAreTheSameAreToldApart(t *testing.T) {
 	m := newTasks()
-	one, two, three := &task{id: "one"}, &task{id: "two"}, &task{id: "three"}
-	m.addAs(m.hash("two"), one) // as if their hashes were the same
-	m.addAs(m.hash("three"), one)
-	m.add(two)
-	m.add(three)
+	one := m.addAs(m.hash("two"), "one") // as if their hashes were the same
+	other := m.addAs(m.hash("three"), "another")
+	two, three := m.add("two"), m.add("three")
 	require.Same(t, two, m.get("two"))
 	require.Same(t, three, m.get("three"))
-	require.ElementsMatch(t, []*task{one, one, two, three}, slices.Collect(m.all()))
+	require.ElementsMatch(t, []*task{one, other, two, three}, slices.Collect(m.all()))
 
 	m.remove(three)
 	require.Nil(t, m.get("three"))
@@ -30,12 +28,11 @@ func TestTasksWhoseHashesAreTheSameAreToldApart(t *testing.T) {
 func TestTasksAreFoundByTheirIDs(t *testing.T) {
 	m, want := newTasks(), make(map[string]*task)
 	for i := range 1000 {
-		x := &task{id: fmt.Sprint(i)}
+		x := m.add(fmt.Sprint(i))
 		want[x.id] = x
-		m.add(x)
 		if i%3 == 0 {
-			m.remove(x)
 			delete(want, x.id)
+			m.remove(x)
 		}
 	}
 	for i := range 1001 {

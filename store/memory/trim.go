@@ -15,8 +15,8 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 	defer s.mu.Unlock()
 	removed := 0
 	if before := clean(req.Before); !before.IsZero() {
-		for removed < req.Limit && !s.ended.empty() && s.ended.first().finished < before.UnixMicro() {
-			s.forget(s.ended.first())
+		for removed < req.Limit && !s.ended.empty() && s.rows.at(s.ended.first()).finished < before.UnixMicro() {
+			s.forget(s.rows.at(s.ended.first()))
 			removed++
 		}
 	}
@@ -28,6 +28,7 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 		if removed >= req.Limit {
 			break
 		}
+		removed += s.trim(t, req.Keep, req.Limit-removed)
 		if seen++; seen%scanBatch == 0 {
 			// Others may have the store for a moment: the tasks may change while they are walked.
 			s.mu.Unlock()
@@ -37,28 +38,20 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 				return removed, err
 			}
 		}
-		removed += s.trim(t, req.Keep, req.Limit-removed)
 	}
 	return removed, nil
 }
 
 // trim removes the oldest final runs of a task beyond the number to keep, at most limit of them.
 func (s *Store) trim(t *task, keep, limit int) int {
-	l := t.ledger
-	if l == nil {
-		return 0
-	}
-	var old []*row
-	for r := l.oldest; r != nil; r = r.newer {
-		if len(old) == min(int(l.final)-keep, limit) || int(l.final) <= keep {
-			break
-		}
+	removed := 0
+	for n := t.oldest; n != 0 && removed < limit && int(t.final) > keep; {
+		r := s.rows.at(n)
+		n = r.newer
 		if r.state.Final() {
-			old = append(old, r)
+			s.forget(r)
+			removed++
 		}
 	}
-	for _, r := range old {
-		s.forget(r)
-	}
-	return len(old)
+	return removed
 }
