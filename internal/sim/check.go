@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing/synctest"
 	"time"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/audit"
 )
 
-// Check compares the ledger with what really happened and returns every broken promise in words. It is called after End.
+// Check compares the ledger with what really happened and returns every broken promise in words. It is called after End, in the world's bubble.
 func (w *World) Check() []string {
+	synctest.Wait() // Close does not wait for loops beside deaf host code, and they tell observers how they fare until they end
 	c := &checker{World: w, runs: make(map[string]*punctual.Run), tries: make(map[string][]*Execution)}
 	c.read()
 	c.accountedFor()
