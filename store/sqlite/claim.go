@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/ledger"
@@ -34,8 +35,8 @@ type claim struct {
 	due   *dueRows
 }
 
-// dueRows is where a claim keeps the due tasks that it has read. The connection that writes has one, since a claim's tasks are nobody's once it
-// is over.
+// dueRows is where a claim keeps the due tasks that it has read. There is one, since there is one claim at a time, and its tasks are nobody's
+// once it is over.
 type dueRows struct {
 	rows  []taskRow
 	tasks map[string]*taskRow
@@ -72,57 +73,70 @@ func (d *dueRows) scan(rows rows) (*taskRow, error) {
 	return t, err
 }
 
-// Claim implements punctual.Store.
+// Claim implements punctual.Store. While somebody else writes, it reads ahead.
 func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
-	var reply punctual.ClaimReply
-	err := s.tx(ctx, func(tx *txn) error {
-		c := claim{Store: s, ctx: ctx, tx: tx, req: req, left: maps.Clone(req.KindLimits), tasks: s.due.tasks, due: s.due}
-		c.due.begin(req.Limit)
-		c.reply.Now, c.reply.Started = s.now(req.Now), req.Started[:0]
-		if err := aliveSession(ctx, tx, req.Session); err != nil {
-			return err
+	c := s.newClaim(ctx, req)
+	err := s.ahead.with(ctx, func() error {
+		var early *early
+		if s.write.taken() {
+			early = c.readAhead()
 		}
-		all, err := c.lanes()
-		if err != nil {
-			return err
-		}
-		due, err := c.find(all, req.Limit)
-		if err != nil {
-			return err
-		}
-		if len(due) > 0 {
-			c.reply.Started = slices.Grow(c.reply.Started, len(due))
-			if err := c.decideAll(due); err != nil {
-				return err
-			}
-			if all, err = c.lanes(); err != nil {
-				return err
-			}
-		}
-		if next, ok := c.next(all); ok {
-			c.reply.NextDue = fromMicros(next)
-		}
-		reply = c.reply
-		return nil
+		return s.transact(ctx, func(tx *txn) error { return c.carryOut(tx, early) })
 	})
 	if err != nil {
-		return punctual.ClaimReply{}, err
+		return punctual.ClaimReply{}, fault(ctx, err)
 	}
-	return reply, nil
+	return c.reply, nil
+}
+
+func (s *Store) newClaim(ctx context.Context, req punctual.ClaimRequest) *claim {
+	return &claim{Store: s, ctx: ctx, req: req, left: maps.Clone(req.KindLimits), tasks: s.due.tasks, due: s.due}
+}
+
+// carryOut is Claim within its transaction.
+func (c *claim) carryOut(tx *txn, early *early) error {
+	c.tx = tx
+	c.reply.Now, c.reply.Started = c.now(c.req.Now), c.req.Started[:0]
+	if err := aliveSession(c.ctx, tx, c.req.Session); err != nil {
+		return err
+	}
+	var all []lane
+	var due []candidate
+	holds, err := c.holds(early)
+	switch {
+	case err != nil:
+	case holds:
+		due = early.due
+	default:
+		if all, err = lanesOf(c.ctx, tx, c.req.Kinds); err == nil {
+			due, err = c.read(tx, all, c.reply.Now)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if len(due) > 0 {
+		c.reply.Started = slices.Grow(c.reply.Started, len(due))
+		if err := c.decideAll(due); err != nil {
+			return err
+		}
+	}
+	if holds || len(due) > 0 {
+		if all, err = lanesOf(c.ctx, tx, c.req.Kinds); err != nil {
+			return err
+		}
+	}
+	if next, ok := c.next(all); ok {
+		c.reply.NextDue = fromMicros(next)
+	}
+	return nil
 }
 
 // decideAll shows each due task to decide and applies the changes, until the limit of starts is reached.
 func (c *claim) decideAll(due []candidate) error {
-	if err := c.loadTasks(due); err != nil {
-		return err
-	}
-	undecoded := make(map[string]error)
 	var keyNames, busy []string
 	for _, d := range due {
 		t := c.tasks[d.id]
-		if err := c.decode(t); err != nil {
-			undecoded[t.id] = err
-		}
 		if key := t.Task.ConcurrencyKey; key != "" {
 			keyNames = append(keyNames, key)
 		}
@@ -149,7 +163,7 @@ func (c *claim) decideAll(due []candidate) error {
 		keys.Show(key, &v)
 		var change punctual.Change
 		due := ledger.DueKeys(v.Pending)
-		err := undecoded[d.id]
+		err := t.undecoded
 		if err == nil {
 			change, err = c.req.Decide(v)
 		}
@@ -175,8 +189,25 @@ func (c *claim) decideAll(due []candidate) error {
 	return nil
 }
 
+// read finds what is due at a time and reads and decodes the tasks.
+func (c *claim) read(q querier, all []lane, now time.Time) ([]candidate, error) {
+	c.due.begin(c.req.Limit)
+	due, err := c.find(q, all, now.UnixMicro())
+	if err == nil {
+		err = c.loadTasks(q, due)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range due {
+		t := c.tasks[d.id]
+		t.undecoded = c.decode(t)
+	}
+	return due, nil
+}
+
 // loadTasks reads the tasks that were found by their runs alone.
-func (c *claim) loadTasks(due []candidate) error {
+func (c *claim) loadTasks(q querier, due []candidate) error {
 	var ids []string
 	for _, d := range due {
 		if c.tasks[d.id] == nil {
@@ -186,7 +217,7 @@ func (c *claim) loadTasks(due []candidate) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := collect(c.ctx, c.tx, scanTask, selectTasks, jsonList(ids))
+	found, err := collect(c.ctx, q, scanTask, selectTasks, jsonList(ids))
 	for _, t := range found {
 		t.busy = true
 		c.tasks[t.id] = t

@@ -9,8 +9,9 @@ import (
 	"io"
 )
 
-// connection is the one connection that writes. It is the driver's own and not one of database/sql: a claim and a finish have a statement for
-// each of their rows, and what database/sql does around a statement costs more than most of them. Statements are parsed once.
+// connection is the one connection that writes, or the one with which claims read ahead. It is the driver's own and not one of database/sql: a
+// claim and a finish have a statement for each of their rows, and what database/sql does around a statement costs more than most of them.
+// Statements are parsed once.
 type connection struct {
 	turn   chan struct{} // holds a token while nobody uses what stands below
 	driver driverConnection
@@ -52,6 +53,9 @@ func (c *connection) with(ctx context.Context, work func() error) error {
 	}
 	return work()
 }
+
+// taken reports whether somebody uses the connection just now.
+func (c *connection) taken() bool { return len(c.turn) == 0 }
 
 // open connects, if that has not happened.
 func (c *connection) open(d driver.Driver, dsn string) error {

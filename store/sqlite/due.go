@@ -72,9 +72,6 @@ type lane struct {
 // head is the priority by which the due times of a lane count as earlier.
 func (l lane) head() int64 { return l.priority * punctual.PriorityStep.Microseconds() }
 
-// lanes finds the lanes of the kinds that are asked for.
-func (c *claim) lanes() ([]lane, error) { return lanesOf(c.ctx, c.tx, c.req.Kinds) }
-
 // lanesOf finds the lanes of some kinds; nil means all.
 func lanesOf(ctx context.Context, q querier, kinds []string) ([]lane, error) {
 	var found []lane
@@ -105,9 +102,9 @@ type candidate struct {
 // Place is that in due order.
 func (c candidate) Place() (rank int64, id string) { return c.rank, c.id }
 
-// find returns up to limit tasks for which something is due, in due order, each once.
-func (c *claim) find(all []lane, limit int) ([]candidate, error) {
-	now := c.reply.Now.UnixMicro()
+// find returns the tasks for which something is due, up to the limit of the request, in due order, each once.
+func (c *claim) find(q querier, all []lane, now int64) ([]candidate, error) {
+	limit := c.req.Limit
 	ready := slices.DeleteFunc(slices.Clone(all), func(l lane) bool { return l.first > now || !c.admits(l.kind) })
 	slices.SortFunc(ready, func(a, b lane) int { return cmp.Compare(a.first-a.head(), b.first-b.head()) })
 	var found []candidate
@@ -120,7 +117,7 @@ func (c *claim) find(all []lane, limit int) ([]candidate, error) {
 		if last < math.MaxInt64 {
 			until = min(now, last+l.head())
 		}
-		some, err := collect(c.ctx, c.tx, func(rows rows) (candidate, error) {
+		some, err := collect(c.ctx, q, func(rows rows) (candidate, error) {
 			d, err := l.source.scan(c, rows)
 			d.kind = l.kind
 			d.rank -= l.head()

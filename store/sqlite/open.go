@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -41,10 +42,15 @@ const (
 // Store is a punctual.Store, punctual.Leaser and punctual.Watcher in a SQLite file. Make it with Open and close it after the Scheduler's Shutdown.
 type Store struct {
 	write *connection // its transactions begin immediate
-	due   *dueRows    // used within them
 	read  *sql.DB     // connections that cannot write
 	clock clock.Clock
 	poll  time.Duration
+
+	// One claim is carried out at a time, by who has the connection that reads ahead.
+	ahead   *connection
+	due     *dueRows     // what a claim has read
+	version int64        // of the file, as the connection that writes saw it at the last look
+	changes atomic.Int64 // transactions through this store that were not harmless
 
 	watchers watchers
 
@@ -100,14 +106,18 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{write: newConnection(), due: newDueRows(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
-	s.read, err = sql.Open("sqlite", dsn(full, "rw", o, "_pragma=query_only(1)"))
+	s := &Store{write: newConnection(), ahead: newConnection(), due: newDueRows(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
+	reading := dsn(full, "rw", o, "_pragma=query_only(1)")
+	s.read, err = sql.Open("sqlite", reading)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	s.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
 	if err := s.prepare(ctx, dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)"), o.busy); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.prepareAhead(ctx, reading); err != nil {
+		return nil, errors.Join(fault(ctx, err), s.Close())
 	}
 	return s, nil
 }
@@ -152,7 +162,7 @@ func dsn(path, mode string, o options, params ...string) string {
 
 // Close closes the file. The engine must have stopped using it.
 func (s *Store) Close() error {
-	return errors.Join(s.read.Close(), s.write.close())
+	return errors.Join(s.ahead.close(), s.read.Close(), s.write.close())
 }
 
 // now is the request's time, or the machine's when it has none.

@@ -146,11 +146,14 @@ const taskColumns = `tasks.rowid, tasks.id, format, definition, tasks.revision, 
 // taskRow is a task as it is stored; the definition is decoded when it is needed, since it may be undecodable.
 type taskRow struct {
 	punctual.Record
-	row        int64 // its rowid, which is the same until the end of the transaction
+	row        int64 // its rowid, which is the same until somebody else writes
 	id         string
 	format     int
-	busy       bool // whether it may have live runs; read by Claim alone
 	definition string
+
+	// What only Claim asks for.
+	busy      bool  // whether it may have live runs
+	undecoded error // why it cannot be decoded
 }
 
 // places are where the columns of a task go.

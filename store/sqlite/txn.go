@@ -33,6 +33,9 @@ type txn struct {
 	ctx  context.Context
 	calm context.Context // ctx without its end
 	args []any           // room for the arguments of statements that run for each occurrence
+
+	// harmless says that a claim may go on with what it has read before this transaction.
+	harmless bool
 }
 
 func newTxn(ctx context.Context, with statements) *txn {
@@ -42,19 +45,30 @@ func newTxn(ctx context.Context, with statements) *txn {
 // tx runs one write transaction. Conflicts with other processes are waited for by SQLite (busy timeout); what remains is reported as
 // unavailable.
 func (s *Store) tx(ctx context.Context, work func(*txn) error) error {
-	return fault(ctx, s.write.with(ctx, func() error {
+	return fault(ctx, s.transact(ctx, work))
+}
+
+// transact is tx, with errors as they are.
+func (s *Store) transact(ctx context.Context, work func(*txn) error) error {
+	return s.write.with(ctx, func() error {
 		tx, err := s.write.driver.BeginTx(ctx, driver.TxOptions{})
 		if err != nil {
 			return err
 		}
-		if err = work(newTxn(ctx, s.write)); err == nil {
+		t := newTxn(ctx, s.write)
+		defer func() { // when all can see it, and before anybody else writes
+			if !t.harmless {
+				s.changes.Add(1)
+			}
+		}()
+		if err = work(t); err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
 		return tx.Commit()
-	}))
+	})
 }
 
 // exec runs a statement about a few rows. It is over before anything could interrupt it, and to be ready for that costs more than most of them.

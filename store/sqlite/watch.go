@@ -68,15 +68,21 @@ func (s *Store) Watch(ctx context.Context, notify func()) error {
 func (s *Store) look(ctx context.Context, last seen) (seen, error) {
 	now := last
 	now.edits = s.watchers.edits.Load()
-	err := s.write.with(ctx, func() error {
-		found, err := collect(ctx, s.write, scanNumber, dataVersion)
-		if err == nil {
-			now.version = found[0]
-		}
+	err := s.write.with(ctx, func() (err error) {
+		now.version, err = version(ctx, s.write)
 		return err
 	})
 	if err != nil || now.version == last.version {
 		return now, err
 	}
 	return now, s.read.QueryRowContext(ctx, selectNews).Scan(&now.news)
+}
+
+// version asks for the version of the file.
+func version(ctx context.Context, q querier) (int64, error) {
+	found, err := collect(ctx, q, scanNumber, dataVersion)
+	if err != nil {
+		return 0, err
+	}
+	return found[0], nil
 }
