@@ -6,6 +6,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/benbjohnson/clock"
 )
 
 const (
@@ -50,8 +52,9 @@ type Scheduler struct {
 	finisher finisher
 	hangar   hangar
 	rules    rules             // without session
-	claiming *claiming         // the loop's alone
-	judged   time.Time         // when it looked at Health; the loop's alone, as is what follows
+	claiming *claiming         // the loop's alone, as is what follows
+	timer    *clock.Timer      // that it does not wait for; nil for none
+	judged   time.Time         // when it looked at Health
 	degraded map[string]string // the reasons that it has told of, by what they begin with
 
 	wake      chan struct{} // capacity 1: the loop should look again
@@ -355,8 +358,8 @@ func (s *Scheduler) park(until time.Time) bool {
 	if wait <= 0 {
 		return !s.isStopping()
 	}
-	timer := s.clock.Timer(wait)
-	defer timer.Stop()
+	timer := s.newTimer(wait)
+	defer s.stop(timer)
 	s.mu.Lock()
 	if s.foldHintLocked(until) != until || !s.clock.Now().Before(until) {
 		s.mu.Unlock()
@@ -377,6 +380,26 @@ func (s *Scheduler) park(until time.Time) bool {
 		return false
 	}
 	return true
+}
+
+// newTimer returns a timer for the loop: the one that it had before, which a busy loop would else make for each occurrence, or a fresh one. On
+// an injected clock it is always a fresh one, since timers of a mock are not made to be set again.
+func (s *Scheduler) newTimer(wait time.Duration) *clock.Timer {
+	if s.timer == nil {
+		return s.clock.Timer(wait)
+	}
+	timer := s.timer
+	s.timer = nil
+	timer.Reset(wait)
+	return timer
+}
+
+// stop stops a timer of the loop and keeps it for another wait.
+func (s *Scheduler) stop(timer *clock.Timer) {
+	timer.Stop()
+	if !s.injected {
+		s.timer = timer // stopped, so that no tick of it can come any more, not even one that was not read
+	}
 }
 
 // foldHintLocked returns the given time, or that of a due time that was reported meanwhile if it is sooner and there is a slot for it.

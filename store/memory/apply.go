@@ -149,7 +149,14 @@ func (a *applied) add(r *row, id string) {
 
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
 func (s *Store) remove(t *task, keepHistory bool) {
-	s.unqueue(t)
+	s.agenda.drop(t.entry)
+	if t.unusual != nil {
+		for _, e := range t.unusual.foreign {
+			s.agenda.drop(e)
+		}
+		t.unusual.foreign = nil
+		t.tidy()
+	}
 	s.sorted.remove(t.self, s.tasks.byID)
 	for !keepHistory && t.newest != 0 {
 		s.forget(s.rows.at(t.newest))

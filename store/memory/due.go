@@ -25,7 +25,7 @@ func (s *Store) requeue(t *task) {
 	} else {
 		due = min(due, s.firstDueOf(&t.ledger))
 	}
-	t.entry.set(due)
+	s.agenda.set(t.entry, due)
 }
 
 // dueBy reports whether a task may still have a place among what is due.
@@ -36,7 +36,7 @@ func (s *Store) dueBy(t *task, now int64) bool {
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
 func (s *Store) requeueForeign(t *task) (due int64) {
-	own, places := t.entry.queue.lane, t.uncommon()
+	own, places := t.lane(), t.uncommon()
 	first := make(map[string]int64)
 	for _, n := range s.pending(&t.ledger) {
 		r := s.rows.at(n)
@@ -47,7 +47,7 @@ func (s *Store) requeueForeign(t *task) (due int64) {
 	}
 	for kind, e := range places.foreign {
 		if _, still := first[kind]; !still {
-			e.leave()
+			s.agenda.drop(e)
 			delete(places.foreign, kind)
 		}
 	}
@@ -60,18 +60,18 @@ func (s *Store) requeueForeign(t *task) (due int64) {
 		}
 		t.mixed = true
 		if places.foreign == nil {
-			places.foreign = make(map[string]*entry)
+			places.foreign = make(map[string]ref)
 		}
-		e := places.foreign[kind]
-		if e == nil {
-			e = &entry{task: t}
+		e, other := places.foreign[kind], lane{kind, own.priority}
+		if e == 0 {
+			e = s.agenda.enter(t, other)
 			places.foreign[kind] = e
 		}
-		e.move(s.queueOf(lane{kind, own.priority}))
-		e.set(at)
+		s.agenda.move(e, other)
+		s.agenda.set(e, at)
 	}
-	if e := places.foreign[own.kind]; e != nil {
-		e.leave() // the task has this kind again, and its own place covers it
+	if e := places.foreign[own.kind]; e != 0 {
+		s.agenda.drop(e) // the task has this kind again, and its own place covers it
 		delete(places.foreign, own.kind)
 	}
 	t.tidy()
@@ -80,36 +80,25 @@ func (s *Store) requeueForeign(t *task) (due int64) {
 
 // unqueue takes a task out of all queues.
 func (s *Store) unqueue(t *task) {
-	t.entry.leave()
+	if t.entry != 0 {
+		s.agenda.leave(t.entry)
+	}
 	if t.unusual != nil {
 		for _, e := range t.unusual.foreign {
-			e.leave()
+			s.agenda.leave(e)
 		}
 	}
-}
-
-// queueOf returns the queue of a lane. Queues stay when they run empty: kinds are few, since each has a handler in code.
-func (s *Store) queueOf(l lane) *queue {
-	q := s.queues[l]
-	if q == nil {
-		q = &queue{lane: l}
-		s.queues[l] = q
-	}
-	return q
 }
 
 // queuesOf appends the queues of some kinds; nil means all.
 func (s *Store) queuesOf(kinds []string, to []*queue) []*queue {
 	if kinds == nil {
-		for _, q := range s.queues {
-			to = append(to, q)
-		}
-		return to
+		return append(to, s.agenda.queues...)
 	}
 	for _, kind := range kinds {
 		for priority := punctual.MinPriority; priority <= punctual.MaxPriority; priority++ {
-			if q := s.queues[lane{kind, priority}]; q != nil {
-				to = append(to, q)
+			if n, known := s.agenda.lanes[lane{kind, priority}]; known {
+				to = append(to, s.agenda.queues[n])
 			}
 		}
 	}
@@ -124,7 +113,7 @@ func firstDue(queues []*queue, now int64) *task {
 		if len(q.heap) == 0 || q.heap[0].due > now {
 			continue
 		}
-		t, due := q.heap[0].entry.task, q.heap[0].due-q.lane.head()
+		t, due := q.agenda.taskOf(q.heap[0].entry), q.heap[0].due-q.lane.head()
 		if first == nil || due < since || due == since && t.id < first.id {
 			first, since = t, due
 		}

@@ -14,7 +14,7 @@ type ledger struct {
 type unusual struct {
 	crowd   crowd
 	taken   map[occurrence]struct{} // see Store.takes
-	foreign map[string]*entry       // while the task is mixed: the places of other kinds than the task's among what is due
+	foreign map[string]ref          // while the task is mixed: the places of other kinds than the task's among what is due
 }
 
 // uncommon returns what few ledgers have, to be changed.

@@ -103,10 +103,14 @@ func TestListAppendsWithoutHalfEmptyChunks(t *testing.T) {
 
 func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	q, other := &queue{}, &queue{}
+	tasks := newTasks()
+	a := agenda{tasks: &tasks, lanes: make(map[lane]int32)}
+	here, there := lane{"here", 0}, lane{"there", 0}
+	q, other := a.queues[a.number(here)], a.queues[a.number(there)]
+	require.NotSame(t, q, other)
 	require.Equal(t, int64(never), q.due())
-	entries := make([]*entry, 1500)
-	due := make(map[*entry]int64)
+	entries := make([]ref, 1500)
+	due := make(map[ref]int64)
 	for i := range entries {
 		id := string(rune('a'+i%26)) + string(rune('0'+i/26%20))
 		switch {
@@ -115,27 +119,27 @@ func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 		case i < 900:
 			id = "the same beginning, " + id
 		}
-		entries[i] = &entry{queue: q, task: &task{id: id + strings.Repeat("\x00", i/520)}}
+		entries[i] = a.enter(tasks.add(id+strings.Repeat("\x00", i/520)), here)
 	}
 	for _, e := range entries[:900] {
 		due[e] = 50
-		e.set(50)
+		a.set(e, 50)
 	}
 	require.Equal(t, "the same beginning, ", q.prefix)
 	for range 20000 {
 		e := entries[random.IntN(len(entries))]
 		switch random.IntN(4) {
 		case 0:
-			e.set(never)
+			a.set(e, never)
 			delete(due, e)
 		case 1:
-			e.move(other)
-			e.set(1)
+			a.move(e, there)
+			a.set(e, 1)
 			delete(due, e)
 		default:
 			due[e] = int64(random.IntN(50))
-			e.move(q)
-			e.set(due[e])
+			a.move(e, here)
+			a.set(e, due[e])
 		}
 	}
 	require.Len(t, q.heap, len(due))
@@ -144,18 +148,11 @@ func TestQueueYieldsByDueTimeAndThenID(t *testing.T) {
 		top := q.heap[0]
 		require.Equal(t, due[top.entry], top.due)
 		require.Equal(t, top.due, q.due())
-		require.False(t, i > 0 && (top.due < last.due || top.due == last.due && top.entry.task.id < last.entry.task.id), "%d %s after %d %s", top.due, top.entry.task.id, last.due, lastID(last))
+		require.False(t, i > 0 && (top.due < last.due || top.due == last.due && a.taskOf(top.entry).id < a.taskOf(last.entry).id), "%d after %d", top.due, last.due)
 		last = top
-		top.entry.leave()
-		require.Zero(t, top.entry.place)
+		a.leave(top.entry)
+		require.Zero(t, a.entries.at(top.entry).place)
 	}
-}
-
-func lastID(x queued) string {
-	if x.entry == nil {
-		return ""
-	}
-	return x.entry.task.id
 }
 
 func TestContainsFoldMatchesASCIILettersInEitherCase(t *testing.T) {

@@ -17,10 +17,10 @@ func (s *Store) Overdue(ctx context.Context, req punctual.OverdueRequest) ([]pun
 	defer s.mu.Unlock()
 	until := s.now(req.Now).Add(-req.For).UnixMicro()
 	first := make(map[string]int64)
-	for l, q := range s.queues {
-		due := q.due()
-		if earlier, known := first[l.kind]; due <= until && (!known || due < earlier) {
-			first[l.kind] = due
+	for _, q := range s.agenda.queues {
+		due, kind := q.due(), q.lane.kind
+		if earlier, known := first[kind]; due <= until && (!known || due < earlier) {
+			first[kind] = due
 		}
 	}
 	var list []punctual.Overdue

@@ -10,10 +10,27 @@ import (
 // never is the due time of what is not due at any time.
 const never = math.MaxInt64
 
+// agenda is what is due, or will be. It has no pointers to tasks, so that the garbage collector does not look at what waits, and moving it
+// about touches little memory.
+type agenda struct {
+	tasks   *tasks
+	entries slab[entry]
+	queues  []*queue // of the lanes, by their numbers. They stay when they run empty: kinds are few, since each has a handler in code
+	lanes   map[lane]int32
+}
+
+// entry is a task's place among what is due.
+type entry struct {
+	task  ref
+	queue int32 // the number of the lane where it belongs
+	place int32 // one more than its index in the queue's heap; zero while it is not in there
+}
+
 // queue holds what is due, or will be, of one lane: a heap with four children a node, earliest first, then by id. Due
 // times and the beginnings of ids stand in the heap itself, so that sifting seldom looks elsewhere: with a million tasks, or a hundred
 // thousand that are due at one instant, that is the difference between one cache miss a level and a dozen.
 type queue struct {
+	agenda *agenda
 	lane   lane
 	heap   []queued
 	prefix string // what most ids begin with, see head
@@ -31,25 +48,47 @@ func (l lane) head() int64 { return int64(l.priority) * punctual.PriorityStep.Mi
 type queued struct {
 	due   int64  // in microseconds
 	head  uint64 // of the id: those that differ are in the order of the ids
-	entry *entry
-}
-
-// entry is a task's place among what is due.
-type entry struct {
-	task  *task
-	queue *queue // where it belongs; nil for a ghost
-	place int    // one more than its index in the queue's heap; zero while it is not in there
+	entry ref
 }
 
 // before is the order of one queue.
-func (a *queued) before(b *queued) bool {
+func (q *queue) before(a, b *queued) bool {
 	switch {
 	case a.due != b.due:
 		return a.due < b.due
 	case a.head != b.head:
 		return a.head < b.head
 	}
-	return a.entry.task.id < b.entry.task.id
+	return q.agenda.taskOf(a.entry).id < q.agenda.taskOf(b.entry).id
+}
+
+func (a *agenda) taskOf(n ref) *task { return a.tasks.at(a.entries.at(n).task) }
+
+// enter makes an entry for a task in a lane; it is not due at any time yet.
+func (a *agenda) enter(t *task, l lane) ref {
+	n := a.entries.take()
+	*a.entries.at(n) = entry{task: t.self, queue: a.number(l)}
+	return n
+}
+
+// drop is the opposite of enter.
+func (a *agenda) drop(n ref) {
+	a.leave(n)
+	a.entries.give(n)
+}
+
+// queueOf returns the queue of an entry.
+func (a *agenda) queueOf(e *entry) *queue { return a.queues[e.queue] }
+
+// number returns the number of a lane.
+func (a *agenda) number(l lane) int32 {
+	n, known := a.lanes[l]
+	if !known {
+		n = int32(len(a.queues))
+		a.lanes[l] = n
+		a.queues = append(a.queues, &queue{agenda: a, lane: l})
+	}
+	return n
 }
 
 // head returns the first bytes of an id behind the prefix, as a number. Ids that do not begin with the prefix come before or after all that
@@ -81,16 +120,16 @@ func (q *queue) grow() {
 	if n == 0 {
 		return
 	}
-	prefix := q.heap[0].entry.task.id
+	prefix := q.agenda.taskOf(q.heap[0].entry).id
 	for i := 0; i < n; i += max(n/16, 1) {
-		prefix = commonPrefix(prefix, q.heap[i].entry.task.id)
+		prefix = commonPrefix(prefix, q.agenda.taskOf(q.heap[i].entry).id)
 	}
 	if prefix == q.prefix {
 		return
 	}
 	q.prefix = strings.Clone(prefix)
 	for i := range q.heap {
-		q.heap[i].head = q.head(q.heap[i].entry.task.id)
+		q.heap[i].head = q.head(q.agenda.taskOf(q.heap[i].entry).id)
 	}
 }
 
@@ -102,43 +141,45 @@ func commonPrefix(a, b string) string {
 	return a[:n]
 }
 
-// move makes q the queue where e belongs.
-func (e *entry) move(q *queue) {
-	if e.queue != q {
-		e.leave()
-		e.queue = q
+// move makes a lane the one where an entry belongs.
+func (a *agenda) move(n ref, l lane) {
+	if e := a.entries.at(n); a.queueOf(e).lane != l {
+		a.leave(n)
+		e.queue = a.number(l)
 	}
 }
 
-// set puts e into its queue for a due time, moves it there, or takes it out when that is never.
-func (e *entry) set(due int64) {
-	q := e.queue
+// set puts an entry into its queue for a due time, moves it there, or takes it out when that is never.
+func (a *agenda) set(n ref, due int64) {
+	e := a.entries.at(n)
+	q := a.queueOf(e)
 	switch {
 	case due == never:
-		e.leave()
+		a.leave(n)
 	case e.place == 0:
 		if len(q.heap) == cap(q.heap) {
 			q.grow()
 		}
 		q.heap = append(q.heap, queued{})
-		q.up(len(q.heap)-1, queued{due, q.head(e.task.id), e})
+		q.up(len(q.heap)-1, queued{due, q.head(a.tasks.at(e.task).id), n})
 	case q.heap[e.place-1].due != due:
-		q.fix(e.place-1, queued{due, q.heap[e.place-1].head, e})
+		q.fix(int(e.place)-1, queued{due, q.heap[e.place-1].head, n})
 	}
 }
 
-// leave takes e out of its queue, if it is in there.
-func (e *entry) leave() {
+// leave takes an entry out of its queue, if it is in there.
+func (a *agenda) leave(n ref) {
+	e := a.entries.at(n)
 	if e.place == 0 {
 		return
 	}
-	q, i, n := e.queue, e.place-1, len(e.queue.heap)-1
+	q := a.queueOf(e)
+	i, last := int(e.place)-1, len(q.heap)-1
 	e.place = 0
-	last := q.heap[n]
-	q.heap[n] = queued{}
-	q.heap = q.heap[:n]
-	if i < n {
-		q.fix(i, last)
+	moved := q.heap[last]
+	q.heap = q.heap[:last]
+	if i < last {
+		q.fix(i, moved)
 	}
 }
 
@@ -152,12 +193,12 @@ func (q *queue) due() int64 {
 
 func (q *queue) put(i int, x queued) {
 	q.heap[i] = x
-	x.entry.place = i + 1
+	q.agenda.entries.at(x.entry).place = int32(i + 1)
 }
 
 // fix puts x at i or wherever it belongs from there.
 func (q *queue) fix(i int, x queued) {
-	if i > 0 && x.before(&q.heap[(i-1)/4]) {
+	if i > 0 && q.before(&x, &q.heap[(i-1)/4]) {
 		q.up(i, x)
 	} else {
 		q.down(i, x)
@@ -167,7 +208,7 @@ func (q *queue) fix(i int, x queued) {
 func (q *queue) up(i int, x queued) {
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !x.before(&q.heap[parent]) {
+		if !q.before(&x, &q.heap[parent]) {
 			break
 		}
 		q.put(i, q.heap[parent])
@@ -184,11 +225,11 @@ func (q *queue) down(i int, x queued) {
 		}
 		least := first
 		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
-			if q.heap[c].before(&q.heap[least]) {
+			if q.before(&q.heap[c], &q.heap[least]) {
 				least = c
 			}
 		}
-		if !q.heap[least].before(&x) {
+		if !q.before(&q.heap[least], &x) {
 			break
 		}
 		q.put(i, q.heap[least])

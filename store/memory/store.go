@@ -43,7 +43,7 @@ type Store struct {
 	mu       sync.Mutex // guards all below
 	tasks    tasks
 	sorted   list[ref] // the tasks that exist, by id
-	queues   map[lane]*queue
+	agenda   agenda
 	keys     map[string]*key
 	rows     slab[row]
 	extras   slab[extra] // of rows
@@ -85,9 +85,10 @@ func WithClock(c clock.Clock) Option {
 func New(opts ...Option) *Store {
 	s := &Store{
 		clock: clock.New(), history: DefaultHistory,
-		tasks: newTasks(), queues: make(map[lane]*queue), keys: make(map[string]*key),
+		tasks: newTasks(), keys: make(map[string]*key),
 		sessions: make(map[string]*session), dead: make(map[string]struct{}),
 	}
+	s.agenda = agenda{tasks: &s.tasks, lanes: make(map[lane]int32)}
 	for _, opt := range opts {
 		opt(s)
 	}

@@ -29,8 +29,8 @@ type task struct {
 	rare   *rare // nil while all of it is zero
 
 	ledger
-	entry    entry // its place among what is due
-	self     ref   // its own number
+	self     ref // its own number
+	entry    ref // its place among what is due; none for a ghost
 	paused   bool
 	exists   bool
 	mixed    bool // pending runs may have another kind than the task, which was given a new one meanwhile
@@ -74,10 +74,16 @@ type rare struct {
 
 // kind is that of the definition; a ghost has none.
 func (t *task) kind() string {
-	if t.entry.queue == nil {
+	if !t.exists {
 		return ""
 	}
-	return t.entry.queue.lane.kind
+	return t.policies.Value().kind
+}
+
+// lane is where the task belongs among what is due.
+func (t *task) lane() lane {
+	p := t.policies.Value()
+	return lane{p.kind, p.priority}
 }
 
 func (t *task) fault() string {
@@ -120,9 +126,10 @@ func (s *Store) define(t *task, d *punctual.Task) {
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	}
 	t.policies = s.sharePolicies(p)
-	t.entry.task = t
-	if at := t.entry.queue; at == nil || at.lane != (lane{p.kind, p.priority}) {
-		t.entry.move(s.queueOf(lane{p.kind, p.priority}))
+	if t.entry == 0 {
+		t.entry = s.agenda.enter(t, t.lane())
+	} else {
+		s.agenda.move(t.entry, t.lane())
 	}
 }
 
