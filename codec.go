@@ -78,8 +78,11 @@ func (t Task) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON wrote. It does not validate beyond the schedule; see Validate.
 func (t *Task) UnmarshalJSON(b []byte) error {
 	var j taskJSON
-	if err := json.Unmarshal(b, &j); err != nil {
-		return fmt.Errorf("punctual: task definition: %w", err)
+	if !plainObject(string(b), j.plainField) {
+		j = taskJSON{}
+		if err := json.Unmarshal(b, &j); err != nil {
+			return fmt.Errorf("punctual: task definition: %w", err)
+		}
 	}
 	schedule, err := ParseSchedule(j.Schedule)
 	if err != nil {

@@ -242,6 +242,9 @@ var daysAndWeeks = regexp.MustCompile(`^(?:(\d{1,5})w)?(?:(\d{1,5})d)?(.*)$`)
 
 // parseLength reads a duration as time.ParseDuration does, and also whole weeks (168h) and days (24h) before it: 1w, 2d12h.
 func parseLength(text string) (time.Duration, error) {
+	if !strings.ContainsAny(text, "wd") {
+		return time.ParseDuration(text) // what most are
+	}
 	parts := daysAndWeeks.FindStringSubmatch(text)
 	if parts == nil || parts[1] == "" && parts[2] == "" {
 		return time.ParseDuration(text)
