@@ -30,6 +30,7 @@ type candidate struct {
 	taskRow
 	kind      string
 	due, rank int64
+	stored    bool  // it was found by a run that is due
 	broken    error // why the definition cannot be decoded
 }
 
@@ -137,6 +138,9 @@ func (c *claim) lock() error {
 		d := tasks[len(tasks)-1]
 		c.last = spot{d.kind, (d.due - d.rank) / punctual.PriorityStep.Microseconds(), d.due, d.id}
 	}
+	for _, d := range runs {
+		d.stored = true
+	}
 	c.due = append(tasks, runs...)
 	slices.SortFunc(c.due, func(a, b *candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
 	seen := make(map[string]bool, len(c.due))
@@ -154,22 +158,24 @@ func (c *claim) lock() error {
 func (c *claim) look() error {
 	t := c.t
 	ids := make([]string, len(c.due))
-	var keyed, keyNames []string
+	var busy, keyNames []string
 	for i, d := range c.due {
 		ids[i] = d.id
-		if key := d.Task.ConcurrencyKey; key != "" {
-			keyed, keyNames = append(keyed, d.id), append(keyNames, key)
+		if key := d.Task.ConcurrencyKey; key != "" || d.stored {
+			busy, keyNames = append(busy, d.id), append(keyNames, key)
 		}
 	}
-	c.live.count(t, ids)
-	if err := t.send(); err != nil {
-		return err
+	if len(busy) < len(ids) {
+		c.live.count(t, ids)
+		if err := t.send(); err != nil {
+			return err
+		}
+		busy = slices.AppendSeq(busy, maps.Keys(c.live))
+		clear(c.live)
 	}
-	busy := distinct(slices.AppendSeq(keyed, maps.Keys(c.live)))
-	if len(busy) == 0 {
+	if busy = distinct(busy); len(busy) == 0 {
 		return nil
 	}
-	clear(c.live)
 	t.queue(lockRunning, busy)
 	t.queue(lockSlots, []string{}, busy)
 	c.live.count(t, busy)

@@ -107,7 +107,11 @@ func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.Ed
 		if err := e.prepare(); err != nil {
 			return err
 		}
-		return t.commit()
+		if err := t.commit(); err != nil {
+			return err
+		}
+		e.settle()
+		return nil
 	})
 	if err == nil && e.telling {
 		s.tell(ctx)
@@ -123,11 +127,12 @@ type edit struct {
 	id      string
 	view    punctual.View
 	keys    []string // of live runs that hold them or are about to try
+	writes  writes
 	reply   punctual.EditReply
 	telling bool // others may want to know
 }
 
-// prepare does all but the commit. What it writes may still be queued.
+// prepare does all but to carry out what it has queued.
 func (e *edit) prepare() error {
 	if err := e.read(); err != nil {
 		return err
@@ -202,7 +207,7 @@ const soon = 30 * time.Second
 // write queues what the change says, and in part carries it out.
 func (e *edit) write(c *punctual.Change, due map[string]string) error {
 	t, v := e.t, &e.view
-	w := writes{t: t, now: v.Now, mayDrop: true}
+	e.writes = writes{t: t, now: v.Now, mayDrop: true}
 	if c.Remove {
 		t.queue(deleteTask, e.id)
 		if !c.KeepHistory {
@@ -218,23 +223,20 @@ func (e *edit) write(c *punctual.Change, due map[string]string) error {
 			return err
 		}
 	}
-	w.add(e.id, v, due, c)
-	w.queue()
+	e.writes.add(e.id, v, due, c)
+	e.writes.queue()
 	e.telling = worthAHint(c, v.Now)
 	if e.telling && e.hosted {
 		t.queue(notify, t.s.channel(), "")
 	}
-	if len(w.inserts) == 0 {
-		return nil
-	}
-	if err := t.send(); err != nil {
-		return err
-	}
-	e.reply.Dropped = nil
-	for _, run := range w.dropped() {
+	return nil
+}
+
+// settle notes what became of the change, once it has been carried out.
+func (e *edit) settle() {
+	for _, run := range e.writes.dropped() {
 		e.reply.Dropped = append(e.reply.Dropped, run.ID)
 	}
-	return nil
 }
 
 // errTaken says that somebody else has made the task meanwhile.

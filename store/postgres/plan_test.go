@@ -230,7 +230,7 @@ func checkHotStatements(t *testing.T, s *Store) {
 		},
 		lockDelayed: {ids}, lockLive: {[]string{"run-7", "run-8"}}, lockEnded: {[]string{"run-7", "run-8"}}, selectThere: {ids}, releaseWaiting: {us, ids, []int64{1, 1, 1}},
 		countDelays: {ids, []int64{us, us, us}}, selectOrders: {"s"}, selectHeld: {"other"}, moveRuns: {"task-2", 1},
-		trimOld: {int64(50), int64(10)}, trimMany: {ids, 5, int64(10)}, nextTaskIDs: {"", 10},
+		nextEnded: {"", endedPage}, trimOld: {[]string{"run-7", "run-8"}, int64(50)}, trimMany: {ids, 5, int64(10)}, nextTaskIDs: {"", 10},
 		beginRuns: beginning, insertLive: inserting, insertEnded: inserting, updatePending: updating, updateSkipped: updating, endPending: updating,
 		updateStatus: {
 			ids, []bool{false}, []int64{us}, []int64{us}, []int64{us}, []int64{0}, []string{""}, []string{""}, []string{""}, []int64{0}, us,

@@ -24,10 +24,10 @@ const (
 
 	listRuns = `SELECT ` + runNames + ` FROM {schema}.runs r`
 
-	// trimOld removes final runs by age, oldest first.
-	trimOld = `DELETE FROM {schema}.ended_runs WHERE id IN (
-		SELECT r.id FROM {schema}.ended_runs r WHERE r.finished_us < $1
-		ORDER BY r.finished_us, r.id LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	// nextEnded goes through the final runs in the order of their ids, and trimOld removes some of them by age.
+	nextEnded = `SELECT r.id, r.created_us, r.finished_us FROM {schema}.ended_runs r WHERE r.id > $1 ORDER BY r.id LIMIT $2`
+	trimOld   = `DELETE FROM {schema}.ended_runs WHERE id IN (
+		SELECT r.id FROM {schema}.ended_runs r WHERE r.id = ANY ($1::text[]) AND r.finished_us < $2 ORDER BY r.id FOR UPDATE SKIP LOCKED)`
 
 	// nextTaskIDs goes through the tasks that the ledger knows, existing or not, from one to the next along the index.
 	nextTaskIDs = `WITH RECURSIVE known AS (
@@ -46,8 +46,11 @@ const (
 		ORDER BY old.id LIMIT $3)`
 )
 
-// trimPage is how many tasks one statement of trimMany looks at.
-const trimPage = 1000
+// Pages of Trim: how many runs one statement of nextEnded looks at, and how many tasks one of trimMany.
+const (
+	endedPage = 500
+	trimPage  = 1000
+)
 
 // query reads all rows of a query.
 func query[T any](ctx context.Context, pool *pgxpool.Pool, scan func(pgx.Rows) (T, error), text string, args ...any) ([]T, error) {
@@ -234,29 +237,73 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 		removed = 0
 		limit := int64(req.Limit)
 		if !req.Before.IsZero() {
-			t.count(&removed, trimOld, ceilMicros(req.Before), limit)
-			if err := t.send(); err != nil {
+			if err := trimByAge(t, ceilMicros(req.Before), limit, &removed); err != nil {
 				return err
 			}
 		}
 		if req.Keep > 0 {
-			for after := ""; removed < limit; {
-				var ids []string
-				ask(t, &ids, scanText, nextTaskIDs, after, trimPage)
-				if err := t.send(); err != nil {
-					return err
-				}
-				if len(ids) == 0 {
-					break
-				}
-				after = ids[len(ids)-1]
-				t.count(&removed, trimMany, ids, req.Keep, limit-removed)
-				if err := t.send(); err != nil {
-					return err
-				}
+			if err := trimByNumber(t, req.Keep, limit, &removed); err != nil {
+				return err
 			}
 		}
 		return t.commit()
 	})
 	return int(removed), err
+}
+
+// trimByAge removes what ended before a time. Ids sort by creation, and nothing ends before it is created: the way along the ids leads from
+// the oldest runs on, and is over with a page of which all were created later. So no result has to enter its end in an index.
+func trimByAge(t *txn, before, limit int64, removed *int64) error {
+	for after := ""; *removed < limit; {
+		var old []string
+		var last string
+		early := false
+		t.queue(nextEnded, after, endedPage).Query(func(rows pgx.Rows) error {
+			var created int64
+			var finished *int64
+			_, err := pgx.ForEachRow(rows, []any{&last, &created, &finished}, func() error {
+				early = early || created < before
+				if finished != nil && *finished < before && *removed+int64(len(old)) < limit {
+					old = append(old, last)
+				}
+				return nil
+			})
+			return err
+		})
+		if err := t.send(); err != nil {
+			return err
+		}
+		if !early {
+			return nil
+		}
+		after = last
+		if len(old) == 0 {
+			continue
+		}
+		t.count(removed, trimOld, old, before)
+		if err := t.send(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trimByNumber removes what is beyond the number to keep of each task.
+func trimByNumber(t *txn, keep int, limit int64, removed *int64) error {
+	for after := ""; *removed < limit; {
+		var ids []string
+		ask(t, &ids, scanText, nextTaskIDs, after, trimPage)
+		if err := t.send(); err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		after = ids[len(ids)-1]
+		t.count(removed, trimMany, ids, keep, limit-*removed)
+		if err := t.send(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -33,6 +33,9 @@ func (h *hostTx) Edit(ctx context.Context, req punctual.EditRequest) (punctual.E
 		if err == nil {
 			err = e.t.send()
 		}
+		if err == nil {
+			e.settle()
+		}
 		if !errors.Is(err, errTaken) {
 			return e.reply, fault(ctx, err)
 		}

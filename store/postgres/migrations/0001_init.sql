@@ -80,7 +80,6 @@ CREATE UNIQUE INDEX ended_occurrence ON {schema}.ended_runs (task_id, scheduled_
 -- What lists runs of a task says id > '' and gets this index. What asks for an occurrence does not, so no plan can mistake this index for the
 -- one above and read all that the task has ever done.
 CREATE INDEX ended_task ON {schema}.ended_runs (task_id, id) WHERE id > '';
-CREATE INDEX ended_at   ON {schema}.ended_runs (finished_us);
 
 CREATE TABLE {schema}.sessions (
     id          text COLLATE "C" NOT NULL PRIMARY KEY,
