@@ -96,9 +96,15 @@ func startOne(ctx context.Context, b backend, place string) error {
 type barePostgres struct {
 	pool          *pgxpool.Pool
 	claim, finish string
+	every         time.Duration       // how far a task is moved on
+	started       func(due time.Time) // told of each run when its claim has been committed; nil for nobody
 }
 
 func openBarePostgres(ctx context.Context, b backend, place string) (bareLoop, error) {
+	return newBarePostgres(ctx, b, place, time.Hour, nil)
+}
+
+func newBarePostgres(ctx context.Context, b backend, place string, every time.Duration, started func(due time.Time)) (*barePostgres, error) {
 	insert, err := prepareBare(ctx, b, place, func(db *sql.DB) error {
 		return execAll(
 			ctx, db,
@@ -127,23 +133,33 @@ func openBarePostgres(ctx context.Context, b backend, place string) (bareLoop, e
 		return nil, err
 	}
 	return &barePostgres{
-		pool: pool,
+		pool: pool, every: every, started: started,
 		claim: `WITH due AS MATERIALIZED (SELECT id FROM bare_tasks WHERE next_us <= $1 ORDER BY next_us, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),
-			t AS (UPDATE bare_tasks b SET last_us = b.next_us, next_us = b.next_us + 3600000000 FROM due WHERE b.id = due.id RETURNING b.id, b.last_us)
-			` + insert + `t, bare_model AS m RETURNING id`,
+			t AS (UPDATE bare_tasks b SET last_us = b.next_us, next_us = b.next_us + $3 FROM due WHERE b.id = due.id RETURNING b.id, b.last_us)
+			` + insert + `t, bare_model AS m RETURNING id, scheduled_us`,
 		finish: `UPDATE bare_runs SET state = 'succeeded', finished_us = $2, session = '' WHERE id = ANY ($1::text[]) AND state = 'running' AND attempt = 1`,
 	}, nil
 }
 
 func (l *barePostgres) step(ctx context.Context) (int, error) {
 	now := time.Now().UnixMicro()
-	rows, err := l.pool.Query(ctx, l.claim, now, batch)
+	rows, err := l.pool.Query(ctx, l.claim, now, batch, l.every.Microseconds())
 	if err != nil {
 		return 0, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(ids) == 0 {
+	var id string
+	var due int64
+	ids, dues := make([]string, 0, batch), make([]int64, 0, batch)
+	if _, err := pgx.ForEachRow(rows, []any{&id, &due}, func() error {
+		ids, dues = append(ids, id), append(dues, due)
+		return nil
+	}); err != nil || len(ids) == 0 {
 		return 0, err
+	}
+	if l.started != nil {
+		for _, due := range dues {
+			l.started(time.UnixMicro(due))
+		}
 	}
 	done, err := l.pool.Exec(ctx, l.finish, ids, now)
 	return int(done.RowsAffected()), err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,57 @@ func engineBeats(ctx context.Context, b backend, place string, m beats, s size) 
 		return nil, err
 	}
 	return v, scheduler.Shutdown(ctx)
+}
+
+// bareBeats measures a bare loop of PostgreSQL by as many workers as in the other scenario, who look at each instant and until nothing more is
+// due. A run has started when its claim has been committed.
+func bareBeats(ctx context.Context, b backend, place string, m beats, s size) (values, error) {
+	first := time.Now().Add(period).Truncate(time.Millisecond)
+	if err := fill(ctx, b, place, crowd{tasks: m.tasks, every: period, first: first}); err != nil {
+		return nil, err
+	}
+	c := &counter{late: trial.NewSamples(m.owed())}
+	loop, err := newBarePostgres(ctx, b, place, period, c.start)
+	if err != nil {
+		return nil, err
+	}
+	defer loop.Close()
+	runtime.GC()
+	working, stop := context.WithCancelCause(ctx)
+	var workers sync.WaitGroup
+	for range b.writers {
+		workers.Go(func() {
+			if err := loop.beat(working, first); err != nil {
+				stop(err)
+			}
+		})
+	}
+	since := time.Since(first) + s.Lead
+	v, _ := c.count(working, b, m, first.Add((since/period+1)*period), s.Grace)
+	failure := context.Cause(working)
+	stop(nil)
+	workers.Wait()
+	return v, failure
+}
+
+// beat takes steps at each instant, until nothing more is due, and ends with its context.
+func (l *barePostgres) beat(ctx context.Context, next time.Time) error {
+	for {
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+		for n := 1; n > 0; {
+			var err error
+			if n, err = l.step(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		next = next.Add(time.Since(next).Truncate(period) + period)
+	}
 }
 
 // riverBeats measures River with one job for each start, which are inserted ahead with their times. The insertion does not count. River

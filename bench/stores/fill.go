@@ -14,7 +14,7 @@ import (
 type dialect struct {
 	numbers string // a table u with the numbers n from 0, as many as its verb says
 	name    string // the id of task u.n
-	id      string // a run's id of 26 characters, made of its task's id t.id
+	id      string // a run's id of 26 characters, made of its task's id t.id, and where a task may have several, of the occurrence t.last_us
 	// columns are those beside id, name, definition, next_us and anchor_us whose value depends on the task.
 	columns map[string]string
 	after   []string // statements after a bulk load, with the names of tables as verbs
@@ -24,7 +24,7 @@ var (
 	postgresDialect = dialect{
 		numbers: `(SELECT n FROM generate_series(0, %d - 1) AS made (n)) AS u`,
 		name:    `'task-' || lpad(u.n::text, 7, '0')`,
-		id:      `lpad(t.id, 26, '0')`,
+		id:      `lpad(t.id || t.last_us / 1000000, 26, '0')`,
 		after:   []string{`VACUUM (ANALYZE) %s`},
 	}
 	mysqlDialect = dialect{

@@ -121,6 +121,11 @@ func scenariosOf(s size) (all []scenario) {
 				return riverBeats(ctx, b, place, c, defaults, s)
 			}
 		}
+		if c.apart == 0 {
+			sc.rows = append(sc.rows, row{rowBare + "-postgres", "PostgreSQL, bare loop", "postgres", func(ctx context.Context, b backend, place string, s size) (values, error) {
+				return bareBeats(ctx, b, place, c, s)
+			}})
+		}
 		if c.tasks <= s.RiverBeats {
 			sc.rows = append(sc.rows, row{rowRiver, "River", "postgres", river(false)})
 		}
@@ -129,6 +134,10 @@ func scenariosOf(s size) (all []scenario) {
 		}
 		sc.about = "Measured for " + report.Length(c.long) + "."
 		sc.title = report.Count(c.tasks) + " tasks every second, all at one instant"
+		if c.apart == 0 {
+			sc.about += " Two workers of the bare loop claim " + report.Count(batch) + " at a time from the instant on and decide nothing; a start is there when the commit of its claim " +
+				"has returned. So much of the lateness is the server's, whoever asks it."
+		}
 		if c.apart > 0 {
 			sc.title = report.Count(c.tasks) + " tasks every second, spread over it"
 		}
