@@ -212,7 +212,7 @@ func admits(s Schedule, t time.Time) bool {
 func originOf(s Schedule) (time.Time, bool) {
 	switch s := s.(type) {
 	case IntervalSchedule:
-		return s.anchor, s.pinned && s.mode == fixedRate
+		return s.origin(), s.pinned && s.mode == fixedRate
 	case OnceSchedule:
 		return s.at.Add(-time.Microsecond), true
 	}

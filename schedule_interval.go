@@ -15,8 +15,8 @@ import (
 // IntervalSchedule means elapsed time: see Every. The zero value is not valid.
 type IntervalSchedule struct {
 	every   time.Duration
+	anchor  int64 // in microseconds since 1970: a million tasks may have a schedule each, and this way the garbage collector does not look into it
 	mode    intervalMode
-	anchor  time.Time
 	pinned  bool // the anchor is part of the definition (From)
 	bounded bool // the anchor is known, from the definition or from the registration
 }
@@ -42,12 +42,12 @@ func (s IntervalSchedule) AfterCompletion() IntervalSchedule {
 // Aligned puts occurrences on the zone-free grid of multiples of the interval since 1970-01-01T00:00:00Z, so that tasks with the same
 // interval run at the same time whenever they were registered.
 func (s IntervalSchedule) Aligned() IntervalSchedule {
-	return IntervalSchedule{every: s.every, mode: aligned, anchor: time.Unix(0, 0).UTC(), pinned: true, bounded: true}
+	return IntervalSchedule{every: s.every, mode: aligned, pinned: true, bounded: true}
 }
 
 // From fixes the anchor in the definition: occurrences d, 2d, 3d, ... after t, whenever the task was registered.
 func (s IntervalSchedule) From(t time.Time) IntervalSchedule {
-	return IntervalSchedule{every: s.every, anchor: micros(t), pinned: true, bounded: true}
+	return IntervalSchedule{every: s.every, anchor: t.UnixMicro(), pinned: true, bounded: true}
 }
 
 // Interval returns the time between occurrences.
@@ -63,7 +63,7 @@ func (s IntervalSchedule) anchored(t time.Time) IntervalSchedule {
 	if s.pinned || s.mode == fixedDelay {
 		return s
 	}
-	s.anchor, s.bounded = t, true
+	s.anchor, s.bounded = t.UnixMicro(), true
 	return s
 }
 
@@ -75,8 +75,8 @@ func (s IntervalSchedule) fault() error {
 		return fmt.Errorf("%w: interval %v is not a whole number of microseconds", ErrInvalidSchedule, s.every)
 	case s.every > maxDuration:
 		return fmt.Errorf("%w: interval %v is longer than a hundred years", ErrInvalidSchedule, s.every)
-	case s.pinned && (s.anchor.After(lastInstant) || s.anchor.Before(firstInstant)):
-		return fmt.Errorf("%w: the anchor's year %d is not between 1 and 9999", ErrInvalidSchedule, s.anchor.Year())
+	case s.pinned && (s.anchor > lastInstant.UnixMicro() || s.anchor < firstInstant.UnixMicro()):
+		return fmt.Errorf("%w: the anchor's year %d is not between 1 and 9999", ErrInvalidSchedule, s.origin().Year())
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (s IntervalSchedule) Count(from, to time.Time) int64 {
 		return 0
 	}
 	if !s.bounded {
-		s.anchor, s.bounded = from, true
+		s.anchor, s.bounded = from.UnixMicro(), true
 	}
 	return max(s.index(to)-s.index(from), 0)
 }
@@ -136,7 +136,7 @@ func (s IntervalSchedule) Count(from, to time.Time) int64 {
 // index returns how many whole intervals lie between the anchor and t; without counting those before the anchor, unless the grid has
 // no beginning. All in microseconds, since a Duration holds only 292 years.
 func (s IntervalSchedule) index(t time.Time) int64 {
-	distance := floorMicro(t) - s.anchor.UnixMicro()
+	distance := floorMicro(t) - s.anchor
 	every := s.every.Microseconds()
 	k := distance / every
 	if distance < 0 && distance%every != 0 {
@@ -150,12 +150,14 @@ func (s IntervalSchedule) index(t time.Time) int64 {
 
 func (s IntervalSchedule) at(k int64) time.Time {
 	every := s.every.Microseconds()
-	origin := s.anchor.UnixMicro()
-	if k > 0 && every > (math.MaxInt64-max(origin, 0))/k {
+	if k > 0 && every > (math.MaxInt64-max(s.anchor, 0))/k {
 		return time.UnixMicro(math.MaxInt64).UTC()
 	}
-	return time.UnixMicro(origin + k*every).UTC()
+	return time.UnixMicro(s.anchor + k*every).UTC()
 }
+
+// origin is the anchor as a time.
+func (s IntervalSchedule) origin() time.Time { return time.UnixMicro(s.anchor).UTC() }
 
 // floorMicro is t in whole microseconds, rounded down also before 1970.
 func floorMicro(t time.Time) int64 { return t.Unix()*1_000_000 + int64(t.Nanosecond()/1000) }
@@ -169,7 +171,7 @@ func (s IntervalSchedule) String() string {
 	case s.mode == aligned:
 		return text + " aligned"
 	case s.pinned:
-		return text + " from " + s.anchor.Format(time.RFC3339Nano)
+		return text + " from " + s.origin().Format(time.RFC3339Nano)
 	}
 	return text
 }
@@ -197,7 +199,7 @@ func (s IntervalSchedule) Explain() string {
 	case s.mode == aligned:
 		return words + ", at multiples of it since 1970"
 	case s.pinned:
-		return words + " after " + timeWords(s.anchor)
+		return words + " after " + timeWords(s.origin())
 	}
 	return words + ", counted from the registration"
 }
