@@ -12,7 +12,7 @@ import (
 func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 	var v punctual.View
 	if key == "" && t != nil && t.exists {
-		key = t.policies.Value().key
+		key = s.policiesOf(t).key
 	}
 	if k := s.keys[key]; k != nil && len(k.active) > 0 {
 		v.KeyActive, v.KeyOldest = len(k.active), s.idOf(s.rows.at(k.active[0]))
@@ -22,7 +22,7 @@ func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 	}
 	if t.exists {
 		v.Record = &s.record
-		t.record(v.Record)
+		s.recordOf(t, v.Record)
 	}
 	if len(pending) > 0 {
 		v.Pending = make([]punctual.Run, len(pending))
@@ -149,6 +149,7 @@ func (a *applied) add(r *row, id string) {
 
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
 func (s *Store) remove(t *task, keepHistory bool) {
+	s.policies.release(t.policies)
 	s.agenda.drop(t.entry)
 	if t.unusual != nil {
 		for _, e := range t.unusual.foreign {

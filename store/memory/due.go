@@ -36,7 +36,7 @@ func (s *Store) dueBy(t *task, now int64) bool {
 // requeueForeign gives each kind of pending run that is not the task's own a place among what is due, and returns when the first run
 // of the task's own kind is due.
 func (s *Store) requeueForeign(t *task) (due int64) {
-	own, places := t.lane(), t.uncommon()
+	own, places := s.policiesOf(t).lane(), t.uncommon()
 	first := make(map[string]int64)
 	for _, n := range s.pending(&t.ledger) {
 		r := s.rows.at(n)

@@ -171,7 +171,7 @@ func (s *Store) slotsFor(t *task, pending []ref, a *allowance) int {
 			slots = min(slots, n)
 		}
 	}
-	limit(t.kind())
+	limit(s.policiesOf(t).kind)
 	for _, n := range pending {
 		limit(s.kindOf(n))
 	}

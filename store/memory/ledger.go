@@ -188,7 +188,7 @@ func (s *Store) insert(t *task, run *punctual.Run) *row {
 		return nil
 	}
 	r := s.newRow(t, &id, run)
-	t.mixed = t.mixed || run.Kind != t.kind()
+	t.mixed = t.mixed || run.Kind != s.policiesOf(t).kind
 	s.ledger.add(r.self, s.byID)
 	s.link(&t.ledger, r)
 	s.index(r)

@@ -61,7 +61,7 @@ func (s *Store) scanTasks(q *punctual.TaskQuery, page []punctual.Snapshot, limit
 		if seen == scanBatch || len(page) == limit {
 			return page, true
 		}
-		if t.matches(q) {
+		if s.matches(t, q) {
 			page = append(page, s.snapshot(t))
 		}
 		q.After = t.id

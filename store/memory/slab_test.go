@@ -189,6 +189,7 @@ func TestNothingStaysOfWhatIsRemoved(t *testing.T) {
 	require.Zero(t, inUse(&s.extras))
 	require.Zero(t, inUse(&s.traits.values))
 	require.Zero(t, inUse(&s.owners))
+	require.Zero(t, inUse(&s.policies.values))
 	require.Zero(t, inUse(&s.tasks.slab))
 	require.Zero(t, inUse(&s.agenda.entries))
 	require.True(t, s.ledger.empty())

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unique"
 
 	"github.com/benbjohnson/clock"
 
@@ -45,6 +44,7 @@ type Store struct {
 	sorted   list[ref] // the tasks that exist, by id
 	agenda   agenda
 	keys     map[string]*key
+	policies shared[policies]
 	rows     slab[row]
 	extras   slab[extra] // of rows
 	traits   shared[traits]
@@ -52,14 +52,13 @@ type Store struct {
 	ended    list[ref] // rows in a final state, by their end and then id
 	owners   slab[session]
 	sessions map[string]*session
-	named    *session                // the one that was asked for last; nil for none
-	flying   flying                  // running rows, to be found by id
-	free     []string                // keys that the call under way has freed
-	record   punctual.Record         // shown to the decide function under way
-	room     []started               // empty, for what the next claim starts
-	policies unique.Handle[policies] // of the last definition, see sharePolicies
-	alive    int                     // sessions that are open
-	dead     map[string]struct{}     // ids of all that are dead: however late an instance comes back, it has to learn of it
+	named    *session            // the one that was asked for last; nil for none
+	flying   flying              // running rows, to be found by id
+	free     []string            // keys that the call under way has freed
+	record   punctual.Record     // shown to the decide function under way
+	room     []started           // empty, for what the next claim starts
+	alive    int                 // sessions that are open
+	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it
 
 	watch watchers
 }

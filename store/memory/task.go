@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"time"
-	"unique"
 
 	"github.com/punctual-go/punctual"
 )
@@ -18,7 +17,6 @@ type task struct {
 	id       string
 	schedule punctual.Schedule
 	own      *own // nil while all of it is zero
-	policies unique.Handle[policies]
 	revision int64
 	created  int64
 	updated  int64
@@ -30,7 +28,8 @@ type task struct {
 
 	ledger
 	self     ref // its own number
-	entry    ref // its place among what is due; none for a ghost
+	policies ref // shared; none for a ghost, as its entry
+	entry    ref // its place among what is due
 	paused   bool
 	exists   bool
 	mixed    bool // pending runs may have another kind than the task, which was given a new one meanwhile
@@ -72,19 +71,11 @@ type rare struct {
 	fault    string
 }
 
-// kind is that of the definition; a ghost has none.
-func (t *task) kind() string {
-	if !t.exists {
-		return ""
-	}
-	return t.policies.Value().kind
-}
+// lane is where a task belongs among what is due.
+func (p *policies) lane() lane { return lane{p.kind, p.priority} }
 
-// lane is where the task belongs among what is due.
-func (t *task) lane() lane {
-	p := t.policies.Value()
-	return lane{p.kind, p.priority}
-}
+// policiesOf returns what a task has in common with others; a ghost has the zero value.
+func (s *Store) policiesOf(t *task) *policies { return s.policies.at(t.policies) }
 
 func (t *task) fault() string {
 	if t.rare == nil {
@@ -125,20 +116,14 @@ func (s *Store) define(t *task, d *punctual.Task) {
 		maxActive: d.MaxActive, maxQueued: d.MaxQueued, key: d.ConcurrencyKey, keyLimit: d.ConcurrencyLimit, priority: d.Priority, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	}
-	t.policies = s.sharePolicies(p)
-	if t.entry == 0 {
-		t.entry = s.agenda.enter(t, t.lane())
-	} else {
-		s.agenda.move(t.entry, t.lane())
+	before := t.policies
+	t.policies = s.policies.hold(p, before)
+	if before == 0 {
+		t.entry = s.agenda.enter(t, p.lane())
+		return
 	}
-}
-
-// sharePolicies returns a handle that all tasks with these policies share. Those of the task before are mostly the same.
-func (s *Store) sharePolicies(p policies) unique.Handle[policies] {
-	if s.policies == (unique.Handle[policies]{}) || s.policies.Value() != p {
-		s.policies = unique.Make(p)
-	}
-	return s.policies
+	s.policies.release(before)
+	s.agenda.move(t.entry, p.lane())
 }
 
 // owned returns the fields that a task has for itself.
@@ -164,8 +149,8 @@ func (t *task) setAside(fault string) {
 }
 
 // definition writes a copy that shares nothing with the store.
-func (t *task) definition(d *punctual.Task) {
-	p, own := t.policies.Value(), t.owned()
+func (s *Store) definition(t *task, d *punctual.Task) {
+	p, own := s.policiesOf(t), t.owned()
 	*d = punctual.Task{
 		ID: t.id, Name: own.name, Kind: p.kind, Schedule: t.schedule, Payload: bytes.Clone(own.payload), Disabled: p.disabled,
 		OnRegister: p.onRegister, FirstDelay: p.firstDelay, Overlap: p.overlap, MaxActive: p.maxActive,
@@ -175,9 +160,9 @@ func (t *task) definition(d *punctual.Task) {
 	}
 }
 
-// record writes the task as a decide function sees it.
-func (t *task) record(r *punctual.Record) {
-	t.definition(&r.Task)
+// recordOf writes the task as a decide function sees it.
+func (s *Store) recordOf(t *task, r *punctual.Record) {
+	s.definition(t, &r.Task)
 	seldom := t.seldom()
 	r.Status = punctual.Status{
 		Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: seldom.delay,
@@ -192,7 +177,7 @@ func (s *Store) snapshot(t *task) punctual.Snapshot {
 		NextRunAt: instant(t.next), Anchor: instant(t.anchor), Paused: t.paused, Fault: t.fault(), Revision: t.revision,
 		CreatedAt: instant(t.created), UpdatedAt: instant(t.updated),
 	}
-	t.definition(&shown.Task)
+	s.definition(t, &shown.Task)
 	if t.newest != 0 {
 		shown.Active = len(s.running(&t.ledger))
 		last := s.copy(s.rows.at(t.newest))
@@ -202,8 +187,8 @@ func (s *Store) snapshot(t *task) punctual.Snapshot {
 }
 
 // matches reports whether a query selects the task.
-func (t *task) matches(q *punctual.TaskQuery) bool {
-	if q.Kind != "" && q.Kind != t.kind() {
+func (s *Store) matches(t *task, q *punctual.TaskQuery) bool {
+	if q.Kind != "" && q.Kind != s.policiesOf(t).kind {
 		return false
 	}
 	own := t.owned()
