@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"modernc.org/sqlite"
 )
 
 // connection is the one connection that writes, or the one with which claims read ahead. It is the driver's own and not one of database/sql: a
@@ -24,6 +26,7 @@ type driverConnection interface {
 	driver.ConnBeginTx
 	driver.ConnPrepareContext
 	driver.ExecerContext
+	sqlite.DBStatus
 }
 
 type driverStatement interface {
@@ -56,6 +59,12 @@ func (c *connection) with(ctx context.Context, work func() error) error {
 
 // taken reports whether somebody uses the connection just now.
 func (c *connection) taken() bool { return len(c.turn) == 0 }
+
+// written returns how many pages were written since it was called last.
+func (c *connection) written() int {
+	pages, _, _ := c.driver.Status(sqlite.DBStatusCacheWrite, true) // only what it does not know is an error
+	return pages
+}
 
 // open connects, if that has not happened.
 func (c *connection) open(d driver.Driver, dsn string) error {

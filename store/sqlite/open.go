@@ -45,6 +45,7 @@ type Store struct {
 	read  *sql.DB     // connections that cannot write
 	clock clock.Clock
 	poll  time.Duration
+	log   logKeeper
 
 	// One claim is carried out at a time, by who has the connection that reads ahead.
 	ahead   *connection
@@ -113,12 +114,14 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	s.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
-	if err := s.prepare(ctx, dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)"), o.busy); err != nil {
+	writing := dsn(full, "rwc", o, "_txlock=immediate", "_pragma=journal_mode(WAL)", fmt.Sprintf("_pragma=wal_autocheckpoint(%d)", logLimit))
+	if err := s.prepare(ctx, writing, o.busy); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.prepareAhead(ctx, reading); err != nil {
 		return nil, errors.Join(fault(ctx, err), s.Close())
 	}
+	s.log.start(s)
 	return s, nil
 }
 
@@ -162,6 +165,7 @@ func dsn(path, mode string, o options, params ...string) string {
 
 // Close closes the file. The engine must have stopped using it.
 func (s *Store) Close() error {
+	s.log.close()
 	return errors.Join(s.ahead.close(), s.read.Close(), s.write.close())
 }
 

@@ -67,7 +67,9 @@ func (s *Store) transact(ctx context.Context, work func(*txn) error) error {
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
-		return tx.Commit()
+		err = tx.Commit()
+		s.log.add(s.write.written())
+		return err
 	})
 }
 
