@@ -78,12 +78,12 @@ func (s *Store) decode(t *taskRow) error {
 	s.mu.Lock()
 	known := s.cache[t.id]
 	s.mu.Unlock()
-	if known.definition != t.definition {
+	if known == nil || known.definition != t.definition {
 		var task punctual.Task
 		if err := task.UnmarshalJSON([]byte(t.definition)); err != nil { // json.Unmarshal would read it twice
 			return fmt.Errorf("%w: definition of task %q cannot be read: %w", errStored, t.id, err)
 		}
-		known = decoded{t.definition, task}
+		known = &decoded{t.definition, task}
 		s.mu.Lock()
 		ledger.Keep(s.cache, t.id, known)
 		s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 
 // Tasks that are due in turn, some more of them than there is room for, find most of their definitions as they left them.
 func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
-	s := &Store{cache: make(map[string]decoded)}
+	s := &Store{cache: make(map[string]*decoded)}
 	const tasks = ledger.MaxDefinitions + ledger.MaxDefinitions/10
 	found := 0
 	for round := range 2 {
