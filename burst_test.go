@@ -89,3 +89,31 @@ func TestTheLastResultsOfABurstAreStoredAtItsEnd(t *testing.T) {
 		assert.Equal(t, 400, sum)
 	})
 }
+
+// Tasks that are due one after the other, each a few microseconds after the one before, are claimed some at a time, and none of them much later for
+// that. Where only a few are as close as that, each starts at its very instant.
+func TestDueTimesThatFollowEachOtherCloselyAreClaimedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const tasks, apart, few = 500, 20 * time.Microsecond, 30
+		log := &callLog{}
+		w := newWorld(t, nil, punctual.WithObserver(log))
+		for i := range tasks {
+			first := w.begin.Add(time.Hour + time.Duration(i)*apart)
+			w.add(punctual.Task{ID: fmt.Sprint(i), Schedule: punctual.Every(time.Hour).From(first.Add(-time.Hour)), OnRegister: punctual.WaitForSchedule})
+		}
+		w.start()
+		w.wait(time.Hour - time.Second)
+		log.of("claim")
+		w.wait(2 * time.Second)
+		assert.Less(t, len(log.of("claim")), tasks/4)
+		for i := range tasks {
+			due, starts := time.Hour+time.Duration(i)*apart, w.starts(fmt.Sprint(i))
+			if assert.Len(t, starts, 1) {
+				assert.GreaterOrEqual(t, starts[0], due)
+				assert.LessOrEqual(t, starts[0]-due, 250*time.Microsecond)
+				assert.True(t, i >= few || starts[0] == due, "task %d of the first %d started after %v", i, few, starts[0]-due)
+			}
+		}
+		w.stop()
+	})
+}

@@ -18,6 +18,10 @@ const (
 	firstBatch = 256
 	// manyStarts is how many runs a claim has to start to be part of a burst, after which the next claim follows at once.
 	manyStarts = 128
+	// spacing is what lies between claims when manyTight of them in a row have found the next due time nearer than that: a claim costs some
+	// microseconds whatever it finds, and timers can be a millisecond late. Due times that are few and close are still met one by one.
+	spacing   = 250 * time.Microsecond
+	manyTight = 32
 	// lockedWait is the pause after a claim that found something due but could take nothing, since others hold it.
 	lockedWait = 10 * time.Millisecond
 
@@ -54,6 +58,7 @@ type Scheduler struct {
 	rules    rules             // without session
 	claiming *claiming         // the loop's alone, as is what follows
 	timer    *clock.Timer      // that it does not wait for; nil for none
+	tight    int               // claims in a row after which the next due time was nearer than spacing
 	judged   time.Time         // when it looked at Health
 	degraded map[string]string // the reasons that it has told of, by what they begin with
 
@@ -185,12 +190,25 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 			return s.known(time.Time{}, sent.Add(s.maxSleep))
 		}
 		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
+			wait = s.spaced(wait)
 			return s.known(sent.Add(wait), sent.Add(min(wait, s.maxSleep)))
 		}
 		if len(reply.Started) == 0 && reply.Decided == 0 && len(reply.SetAside) == 0 && !s.claiming.short {
 			return s.known(sent, sent.Add(lockedWait))
 		}
 	}
+}
+
+// spaced returns how long the loop waits when the next due time is so far away.
+func (s *Scheduler) spaced(wait time.Duration) time.Duration {
+	if wait >= spacing {
+		s.tight = 0
+		return wait
+	}
+	if s.tight++; s.tight <= manyTight {
+		return wait
+	}
+	return spacing
 }
 
 // claim makes one claim and dispatches what it started.
