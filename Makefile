@@ -28,7 +28,7 @@ lint: ## format, vet, staticcheck, arrows, wall clock, what the core pulls in
 fmt: ## format all Go code
 	go run $(GOFUMPT) -l -w .
 
-fuzz: ## each fuzz target for FUZZ_TIME (40000x, or a duration)
+fuzz: ## each fuzz target for FUZZ_TIME (20000x, or a duration)
 	bash .ci/run fuzz
 
 bench: ## benchmarks of the core
