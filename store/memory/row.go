@@ -73,19 +73,28 @@ func (s *Store) idOf(r *row) string {
 	return string(r.id.text[:r.id.length])
 }
 
-// compareTo is the order of a row's id and another. Where an id ends there are zeros, so that what is less as a text is less as a whole.
-func (s *Store) compareTo(r *row, id *sought) int {
-	if c := bytes.Compare(r.id.text[:], id.text[:]); c != 0 {
+// compare is the order of ids, as far as there is room for them. Where an id ends there are zeros, so that what is less as a text is less as a
+// whole.
+func (a *runID) compare(b *runID) int {
+	if c := bytes.Compare(a.text[:], b.text[:]); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(r.id.length, id.length), strings.Compare(s.rest(r), id.rest))
+	return cmp.Compare(a.length, b.length)
+}
+
+// compareTo is the order of a row's id and another.
+func (s *Store) compareTo(r *row, id *sought) int {
+	if c := r.id.compare(&id.runID); c != 0 {
+		return c
+	}
+	return strings.Compare(s.rest(r), id.rest)
 }
 
 func (s *Store) compareRows(a, b *row) int {
-	if c := bytes.Compare(a.id.text[:], b.id.text[:]); c != 0 {
+	if c := a.id.compare(&b.id); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(a.id.length, b.id.length), strings.Compare(s.rest(a), s.rest(b)))
+	return strings.Compare(s.rest(a), s.rest(b))
 }
 
 // comparePending is due order: by due time and then id, those without one last, and of them those that wait for their key.
