@@ -134,12 +134,11 @@ func scenariosOf(s size) (all []scenario) {
 		}
 		sc.about = "Measured for " + report.Length(c.long) + "."
 		sc.title = report.Count(c.tasks) + " tasks every second, all at one instant"
-		if c.apart == 0 {
-			sc.about += " Two workers of the bare loop claim " + report.Count(batch) + " at a time from the instant on and decide nothing; a start is there when the commit of its claim " +
-				"has returned. So much of the lateness is the server's, whoever asks it."
-		}
 		if c.apart > 0 {
 			sc.title = report.Count(c.tasks) + " tasks every second, spread over it"
+		} else {
+			sc.about += " Two workers of the bare loop claim " + report.Count(batch) + " at a time from the instant on and decide nothing; a start is there when the commit of its claim " +
+				"has returned. So much of the lateness is the server's, whoever asks it."
 		}
 		all = append(all, sc)
 	}
