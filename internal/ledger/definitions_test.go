@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/punctual-go/punctual"
 )
 
 func TestAFullCacheOfDefinitionsGivesUpOne(t *testing.T) {
@@ -19,4 +22,24 @@ func TestAFullCacheOfDefinitionsGivesUpOne(t *testing.T) {
 	Keep(kept, "new", 1)
 	assert.Len(t, kept, MaxDefinitions, "one for one")
 	assert.Equal(t, 1, kept["new"])
+}
+
+// Tasks that are due in turn, some more of them than there is room for, find most of their definitions as they left them.
+func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
+	var d Definitions
+	const tasks = MaxDefinitions + MaxDefinitions/10
+	found := 0
+	for round := range 2 {
+		for i := range tasks {
+			id := fmt.Sprint("task-", i)
+			if _, kept := d.kept[id]; kept && round == 1 {
+				found++
+			}
+			var r punctual.Record
+			require.NoError(t, d.Decode(&r, id, `{"id":"`+id+`","schedule":"every 1h"}`, 1))
+			require.Equal(t, id, r.Task.ID)
+		}
+		assert.Len(t, d.kept, MaxDefinitions)
+	}
+	assert.Greater(t, found, tasks/2)
 }

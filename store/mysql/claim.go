@@ -305,7 +305,7 @@ func (c *claim) begin(t *taskRow, change *punctual.Change, keys ledger.Keys) {
 			if run.State != punctual.StateRunning {
 				continue
 			}
-			task := cloneTask(t.Task)
+			task := ledger.CloneTask(t.Task)
 			run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
 			c.reply.Started = append(c.reply.Started, run)
 			if n, limited := c.left[run.Kind]; limited {

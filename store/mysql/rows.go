@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -113,14 +112,8 @@ func (s *Store) decode(t *taskRow, definition []byte) {
 // fill enters a definition, of which it shares nothing.
 func (t *taskRow) fill(task punctual.Task) {
 	revision := t.Task.Revision
-	t.Task = cloneTask(task)
+	t.Task = ledger.CloneTask(task)
 	t.Task.Revision = revision
-}
-
-func cloneTask(t punctual.Task) punctual.Task {
-	t.Payload = slices.Clone(t.Payload)
-	t.Labels = maps.Clone(t.Labels)
-	return t
 }
 
 const runColumns = `id, task_id, task_name, kind, trigger_, scheduled_us, until_us, count, attempt, state, due_us, started_us, finished_us,

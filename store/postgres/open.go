@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 var (
@@ -49,9 +50,10 @@ type Store struct {
 	clock   clock.Clock
 	hints   hints
 
+	definitions ledger.Definitions
+
 	mu    sync.Mutex // guards all below
 	texts map[string]string
-	cache map[string]*decoded
 }
 
 // Option configures Open and New.
@@ -122,7 +124,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, foreign bool, opts []Option) 
 	}
 	s := &Store{
 		pool: pool, foreign: foreign, schema: o.schema, id: rand.Text(), poll: o.poll, logger: o.logger, clock: clock.New(),
-		hints: hints{sending: make(chan struct{}, 1)}, texts: make(map[string]string), cache: make(map[string]*decoded),
+		hints: hints{sending: make(chan struct{}, 1)}, texts: make(map[string]string),
 	}
 	if err := s.connect(ctx, o.pooler); err != nil {
 		return nil, errors.Join(fault(ctx, err), s.Close())

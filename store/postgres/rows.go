@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/punctual-go/punctual"
-	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const taskColumns = `t.id, t.format, t.definition, t.revision, t.paused, t.anchor_us, t.next_us, t.last_us, t.delay_us,
@@ -63,33 +62,11 @@ func scanTask(rows pgx.Rows) (*taskRow, error) {
 	return t, newTaskScanner().scan(rows, t)
 }
 
-// decoded is a definition and the text that it was decoded from.
-type decoded struct {
-	definition string
-	task       punctual.Task
-}
-
-// decode fills in the definition. Decoded ones are kept with their text, so that a firing does not parse its schedule again.
+// decode fills in the definition.
 func (s *Store) decode(t *taskRow) error {
-	if t.format > punctual.TaskFormat {
-		return fmt.Errorf("%w: task %q was written by a newer version of the library (format %d)", errStored, t.id, t.format)
+	if err := s.definitions.Decode(&t.Record, t.id, t.definition, t.format); err != nil {
+		return fmt.Errorf("%w: %w", errStored, err)
 	}
-	revision := t.Task.Revision
-	s.mu.Lock()
-	known := s.cache[t.id]
-	s.mu.Unlock()
-	if known == nil || known.definition != t.definition {
-		var task punctual.Task
-		if err := task.UnmarshalJSON([]byte(t.definition)); err != nil { // json.Unmarshal would read it twice
-			return fmt.Errorf("%w: definition of task %q cannot be read: %w", errStored, t.id, err)
-		}
-		known = &decoded{t.definition, task}
-		s.mu.Lock()
-		ledger.Keep(s.cache, t.id, known)
-		s.mu.Unlock()
-	}
-	t.Task = cloneTask(known.task)
-	t.Task.Revision = revision
 	return nil
 }
 
@@ -150,19 +127,4 @@ func cutHistory(h []punctual.Attempt) []punctual.Attempt {
 		cut[i] = a
 	}
 	return cut
-}
-
-// cloneTask makes sure that a value handed out shares nothing with the cache.
-func cloneTask(t punctual.Task) punctual.Task {
-	if t.Payload != nil {
-		t.Payload = append(json.RawMessage(nil), t.Payload...)
-	}
-	if t.Labels != nil {
-		labels := make(map[string]string, len(t.Labels))
-		for k, v := range t.Labels {
-			labels[k] = v
-		}
-		t.Labels = labels
-	}
-	return t
 }

@@ -244,7 +244,7 @@ func (c *claim) loadRuns(busy []string) (lives map[string]liveRuns, pending map[
 // begin counts what was started and completes it for the answer.
 func (c *claim) begin(t *taskRow, started []punctual.Run, keys ledger.Keys) {
 	for i := range started {
-		run, task := &started[i], cloneTask(t.Task)
+		run, task := &started[i], ledger.CloneTask(t.Task)
 		run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
 		if n, limited := c.left[run.Kind]; limited {
 			c.left[run.Kind] = n - 1

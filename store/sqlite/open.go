@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 var (
@@ -55,8 +55,7 @@ type Store struct {
 
 	watchers watchers
 
-	mu    sync.Mutex // guards cache
-	cache map[string]*decoded
+	definitions ledger.Definitions
 }
 
 // Option configures Open.
@@ -107,7 +106,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{write: newConnection(), ahead: newConnection(), due: newDueRows(), clock: clock.New(), poll: o.poll, cache: make(map[string]*decoded)}
+	s := &Store{write: newConnection(), ahead: newConnection(), due: newDueRows(), clock: clock.New(), poll: o.poll}
 	reading := dsn(full, "rw", o, "_pragma=query_only(1)")
 	s.read, err = sql.Open("sqlite", reading)
 	if err != nil {

@@ -171,35 +171,11 @@ func scanTask(rows rows) (*taskRow, error) {
 	return &t, rows.Scan(t.places()...)
 }
 
-// decoded is a definition and the text that it was decoded from.
-type decoded struct {
-	definition string
-	task       punctual.Task
-}
-
-// decode fills in the definition. Decoded ones are kept with their text, so that a firing does not parse its schedule again.
+// decode fills in the definition.
 func (s *Store) decode(t *taskRow) error {
-	revision := t.Task.Revision
-	s.mu.Lock()
-	known := s.cache[t.id]
-	s.mu.Unlock()
-	if known != nil && known.definition == t.definition && t.format <= punctual.TaskFormat {
-		t.Task = cloneTask(known.task)
-		t.Task.Revision = revision
-		return nil
+	if err := s.definitions.Decode(&t.Record, t.id, t.definition, t.format); err != nil {
+		return fmt.Errorf("sqlite: %w", err)
 	}
-	if t.format > punctual.TaskFormat {
-		return fmt.Errorf("sqlite: task %q was written by a newer version of the library (format %d)", t.id, t.format)
-	}
-	var task punctual.Task
-	if err := task.UnmarshalJSON([]byte(t.definition)); err != nil { // json.Unmarshal would read the text twice
-		return fmt.Errorf("sqlite: definition of task %q cannot be read: %w", t.id, err)
-	}
-	task.Revision = revision
-	t.Task = cloneTask(task)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ledger.Keep(s.cache, t.id, &decoded{t.definition, task})
 	return nil
 }
 
@@ -275,24 +251,4 @@ func cutHistory(h []punctual.Attempt) []punctual.Attempt {
 		cut[i] = a
 	}
 	return cut
-}
-
-// cloneTask makes sure that a value handed out shares nothing with the cache.
-func cloneTask(t punctual.Task) punctual.Task {
-	if t.Payload != nil {
-		t.Payload = append(json.RawMessage(nil), t.Payload...)
-	}
-	t.Labels = cloneLabels(t.Labels)
-	return t
-}
-
-func cloneLabels(labels map[string]string) map[string]string {
-	if labels == nil {
-		return nil
-	}
-	out := make(map[string]string, len(labels))
-	for k, v := range labels {
-		out[k] = v
-	}
-	return out
 }
