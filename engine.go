@@ -213,10 +213,8 @@ func (s *Scheduler) spaced(wait time.Duration) time.Duration {
 
 // claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
-	var started []string // kinds
 	made := s.claiming
-	made.op, made.rules, made.short = op, s.rulesFor(op.session), false
-	defer func() { s.endOp(&made.op, started) }()
+	made.begin(op)
 	req := ClaimRequest{
 		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
 		Decide: made.decideIt,
@@ -224,13 +222,22 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	sent := s.clock.Now()
 	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
 	if err != nil {
+		s.endOp(&made.op, nil)
 		s.claiming = s.newClaiming() // who gave the call up may still be at it
 		return reply, err
 	}
+	s.storeTold(sent, reply.Now)
+	s.claimed(made, &reply)
+	return reply, nil
+}
+
+// claimed tells of what a claim has decided, dispatches what it started, and ends its op.
+func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
+	var started []string // kinds
+	defer func() { s.endOp(&made.op, started) }()
 	defer made.clear()
 	s.finisher.inBurst(len(reply.Started) >= manyStarts)
 	made.started = reply.Started
-	s.storeTold(sent, reply.Now)
 	for _, fault := range reply.SetAside {
 		made.forget(fault.TaskID)
 		s.setAside(fault)
@@ -246,7 +253,7 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 			contexts = make([]runContext, min(len(made.flights)-i, contextBlock))
 		}
 		s.prepare(f, &contexts[i%contextBlock], run, &made.of(run.TaskID).conduct)
-		if op.kinds != nil {
+		if made.op.kinds != nil {
 			started = append(started, run.Kind)
 		}
 	}
@@ -254,7 +261,6 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	for i := range made.decisions {
 		s.carryOut(made.decisions[i].change.Cancel)
 	}
-	return reply, nil
 }
 
 // claiming is what the claim under way has decided, and room for it that the next claim uses again. Only the loop has it.
@@ -276,6 +282,11 @@ func (s *Scheduler) newClaiming() *claiming {
 	c := &claiming{scheduler: s}
 	c.decideIt = c.decide
 	return c
+}
+
+// begin makes room for the decisions of a new claim.
+func (c *claiming) begin(op op) {
+	c.op, c.rules, c.short = op, c.scheduler.rulesFor(op.session), false
 }
 
 // decide is the claim's decide function.
