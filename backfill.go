@@ -27,14 +27,14 @@ func (s *Scheduler) Backfill(ctx context.Context, id string, from, to time.Time)
 	if err != nil {
 		return 0, err
 	}
-	made, err := s.edit(ctx, edit{taskID: id, decide: func(e *editing, v View) (Change, error) {
-		return e.rules.decideBackfill(v, from, to, executed)
-	}})
-	if err != nil {
+	e := s.newEdit(nil)
+	e.taskID = id
+	e.decide = func(e *edit) (Change, error) { return e.rules.decideBackfill(e.view, from, to, executed) }
+	if err := s.edit(ctx, e); err != nil {
 		return 0, err
 	}
-	defer made.release()
-	return len(made.change.Insert), nil
+	defer e.release()
+	return len(e.change.Insert), nil
 }
 
 // executed returns the occurrences of a range that have run or are going to.

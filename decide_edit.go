@@ -22,7 +22,7 @@ type registerRoom struct {
 }
 
 // decideRegister says what Add, Ensure and Reschedule do with a valid definition. The answer may lie in the room.
-func (r *rules) decideRegister(v View, asked *Task, mode registerMode, room *registerRoom) (Change, error) {
+func (r *rules) decideRegister(v *View, asked *Task, mode registerMode, room *registerRoom) (Change, error) {
 	room.task = *asked
 	old, task := v.Record, &room.task
 	switch {
@@ -54,7 +54,7 @@ func (r *rules) decideRegister(v View, asked *Task, mode registerMode, room *reg
 	if task.Disabled {
 		reason = ReasonDisabled
 	}
-	g := newGate(task, &v)
+	g := newGate(task, v)
 	c.Update = dropPending(v, &g, reason)
 	if old != nil {
 		c.Insert = r.overdue(v, status, reason)
@@ -120,7 +120,7 @@ func (r *rules) registerSpread(taskID string) time.Duration {
 // dropPending ends the pending runs that a newer registration, a pause or a removal overtakes. Those that never began are skipped,
 // those that wait for another attempt end with their last error. What people asked for by hand stays, and whatever of it waits
 // for the gate is looked at anew, since the gate may have changed.
-func dropPending(v View, g *gate, reason string) []Run {
+func dropPending(v *View, g *gate, reason string) []Run {
 	var updates []Run
 	for _, run := range v.Pending {
 		waits, forKey := run.DueAt.IsZero(), run.WaitsForKey
@@ -151,7 +151,7 @@ func dropPending(v View, g *gate, reason string) []Run {
 
 // overtake skips the manual runs that have not begun when an immediate run waits to replace what is active: of the runs that replace, only
 // the newest should begin. Dropped is what dropPending has changed already.
-func overtake(v View, dropped []Run, newer *Run) []Run {
+func overtake(v *View, dropped []Run, newer *Run) []Run {
 	for _, run := range v.Pending {
 		if run.Trigger != TriggerManual || run.Attempt > 0 {
 			continue
@@ -170,7 +170,7 @@ func overtake(v View, dropped []Run, newer *Run) []Run {
 // overdue accounts for the occurrences that were due when a registration, a pause or a removal came before anybody had claimed them: one
 // skipped row stands for all of them, and the new status knows the last. A task that was set aside owes nothing, since its schedule may be
 // what is wrong with it.
-func (r *rules) overdue(v View, status *Status, reason string) []Run {
+func (r *rules) overdue(v *View, status *Status, reason string) []Run {
 	task, old := &v.Record.Task, v.Record.Status
 	first := old.NextRunAt
 	if v.Record.Fault != "" || task.Disabled || old.Paused || first.IsZero() || first.After(v.Now) {
@@ -197,10 +197,10 @@ func (r *rules) decidePause(v View) (Change, error) {
 		return Change{}, nil
 	}
 	status := v.Record.Status
-	overdue := r.overdue(v, &status, ReasonPaused)
+	overdue := r.overdue(&v, &status, ReasonPaused)
 	status.Paused, status.NextRunAt, status.Delay, status.Skipping = true, time.Time{}, 0, Skipping{}
 	g := newGate(&v.Record.Task, &v)
-	return Change{Status: &status, Update: dropPending(v, &g, ReasonPaused), Insert: overdue}, nil
+	return Change{Status: &status, Update: dropPending(&v, &g, ReasonPaused), Insert: overdue}, nil
 }
 
 // decideResume makes the next occurrence after now the one that is owed.
@@ -267,8 +267,8 @@ func (r *rules) decideRemove(v View, keepHistory bool) (Change, error) {
 	c := Change{Remove: true, KeepHistory: keepHistory}
 	if keepHistory {
 		g := newGate(&v.Record.Task, &v)
-		c.Update = dropPending(v, &g, ReasonRemoved)
-		c.Insert = r.overdue(v, &Status{}, ReasonRemoved)
+		c.Update = dropPending(&v, &g, ReasonRemoved)
+		c.Insert = r.overdue(&v, &Status{}, ReasonRemoved)
 	}
 	return c, nil
 }

@@ -345,7 +345,7 @@ func TestWhatARegistrationDoes(t *testing.T) {
 			if test.rules != nil {
 				test.rules(r)
 			}
-			c, err := r.decideRegister(v, &test.task, test.mode, new(registerRoom))
+			c, err := r.decideRegister(&v, &test.task, test.mode, new(registerRoom))
 			if test.err != nil {
 				require.ErrorIs(t, err, test.err)
 				assert.Equal(t, Change{}, c)
@@ -381,7 +381,7 @@ func TestARegistrationOvertakesWhatHasNotBegun(t *testing.T) {
 		}
 		v.Waiting = 1
 	})
-	c, err := testRules().decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
+	c, err := testRules().decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"register +0s skipped superseded", "schedule +0s failed superseded", "manual +0s pending",
@@ -390,7 +390,7 @@ func TestARegistrationOvertakesWhatHasNotBegun(t *testing.T) {
 	assert.Equal(t, t0, c.Update[2].DueAt, "what waited for the gate is looked at anew")
 
 	v.Active, v.OldestActive = 1, "busy"
-	c, err = testRules().decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour), Overlap: OverlapReplace}, modeReschedule, new(registerRoom))
+	c, err = testRules().decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour), Overlap: OverlapReplace}, modeReschedule, new(registerRoom))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"register +0s pending waits"}, rows(c.Insert))
 	assert.Equal(t, []string{
@@ -422,7 +422,7 @@ func TestAnEditAccountsForWhatWasDueBeforeIt(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var status Status
-			assert.Equal(t, test.want, rows(r.overdue(test.view, &status, "why")))
+			assert.Equal(t, test.want, rows(r.overdue(&test.view, &status, "why")))
 			if test.last == 0 {
 				assert.Zero(t, status.LastOccurrence)
 			} else {
@@ -442,10 +442,10 @@ func TestAnEditAccountsForWhatWasDueBeforeIt(t *testing.T) {
 	c, err = r.decideRemove(v, false)
 	require.NoError(t, err)
 	assert.Empty(t, c.Insert, "the history goes, too")
-	c, err = r.decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
+	c, err = r.decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 superseded", "register +3m30s running"}, rows(c.Insert))
-	c, err = r.decideRegister(v, &Task{ID: "t", Schedule: Every(time.Hour), Disabled: true}, modeReschedule, new(registerRoom))
+	c, err = r.decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour), Disabled: true}, modeReschedule, new(registerRoom))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 disabled"}, rows(c.Insert))
 }
@@ -602,7 +602,8 @@ func TestTaskRoundTripsThroughJSON(t *testing.T) {
 		"retry": func(t *Task) { t.Retry.Jitter = 0.2 }, "labels": func(t *Task) { t.Labels = nil }, "lost": func(t *Task) { t.Lost = LostRunAgain },
 		"name": func(t *Task) { t.Name = "" }, "timeout": func(t *Task) { t.Timeout++ }, "key": func(t *Task) { t.ConcurrencyKey = "" }, "key limit": func(t *Task) { t.ConcurrencyLimit = 0 }, "priority": func(t *Task) { t.Priority = 0 }, "disabled": func(t *Task) { t.Disabled = false },
 	} {
-		other := back.clone()
+		other := back
+		other.unshare()
 		change(&other)
 		assert.False(t, task.sameDefinition(other), name)
 	}

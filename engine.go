@@ -81,7 +81,7 @@ type Scheduler struct {
 	flights  flights                 // attempts that this instance has started and not yet stored
 	crew     crew                    // those of them that wait for a goroutine, and who is on the way to them
 	busy     int                     // attempts that are in host code or about to be
-	ops      map[uint64]struct{}     // store calls under way that may start runs
+	ops      []uint64                // the numbers of store calls under way that may start runs, oldest first
 	opSeq    uint64
 	reserve  int                   // slots held for those calls
 	limits   map[string]*kindLimit // by kind; the map itself never changes
@@ -118,7 +118,7 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 		config: c, store: store, executor: executor, ids: newIDSource(),
 		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), stopping: make(chan struct{}),
 		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
-		ops: make(map[uint64]struct{}), faults: make(map[string]string),
+		faults:  make(map[string]string),
 		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
 	}
 	for kind, limit := range c.kindLimits {
@@ -462,12 +462,13 @@ func (s *Scheduler) pokeLocked() {
 }
 
 // noteDue tells the loop that something is due at the given time, where now is the time of the store at that moment. It wakes the
-// loop only if that is sooner than it would look by itself.
+// loop only if that is sooner than it would look by itself, which it does after maxSleep at most.
 func (s *Scheduler) noteDue(due, now time.Time) {
-	if due.IsZero() {
+	wait := due.Sub(now)
+	if due.IsZero() || wait > s.maxSleep {
 		return
 	}
-	local := s.now().Add(due.Sub(now))
+	local := s.now().Add(wait)
 	s.mu.Lock()
 	if s.loop.hint.IsZero() || local.Before(s.loop.hint) {
 		s.loop.hint = local

@@ -273,12 +273,7 @@ func (s *Scheduler) strayLimit() time.Duration {
 
 // opUnderWayLocked reports whether a store call that began at or before the given sequence number has not ended yet.
 func (s *Scheduler) opUnderWayLocked(seq uint64) bool {
-	for o := range s.ops {
-		if o <= seq {
-			return true
-		}
-	}
-	return false
+	return len(s.ops) > 0 && s.ops[0] <= seq
 }
 
 // endSession tells the store that this instance has stopped, so that nobody waits for its lease to lapse.

@@ -1,6 +1,9 @@
 package punctual
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // op is one store call that may start runs: it holds slots for them, and the session they will belong to.
 type op struct {
@@ -84,7 +87,7 @@ func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve
 
 func (s *Scheduler) openOpLocked(slots int) op {
 	s.opSeq++
-	s.ops[s.opSeq] = struct{}{}
+	s.ops = append(s.ops, s.opSeq)
 	s.reserve += slots
 	return op{seq: s.opSeq, session: s.session.id, slots: slots}
 }
@@ -92,7 +95,8 @@ func (s *Scheduler) openOpLocked(slots int) op {
 // endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
 func (s *Scheduler) endOp(o *op, started []string) {
 	s.mu.Lock()
-	delete(s.ops, o.seq)
+	i := slices.Index(s.ops, o.seq)
+	s.ops = slices.Delete(s.ops, i, i+1)
 	o.ended = true
 	s.reserve -= o.slots
 	s.returnKindsLocked(o, started)

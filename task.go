@@ -304,11 +304,10 @@ func (t *Task) runsAtOnce(byDefault RegisterPolicy) bool {
 	}
 }
 
-// clone returns a copy that shares nothing mutable with t.
-func (t Task) clone() Task {
+// unshare makes t share nothing mutable with what it was copied from.
+func (t *Task) unshare() {
 	t.Payload = slices.Clone(t.Payload)
 	t.Labels = maps.Clone(t.Labels)
-	return t
 }
 
 // sameDefinition reports whether two tasks would do the same: everything but the revision is compared.
@@ -329,7 +328,9 @@ func (t Task) sameDefinition(u Task) bool {
 
 // Validate reports everything that is wrong with the definition as a *TaskError, which wraps ErrInvalidTask, or nil. Add, Ensure
 // and Reschedule call it first, so hosts need it only to check forms early.
-func (t Task) Validate() error {
+func (t Task) Validate() error { return t.validate() }
+
+func (t *Task) validate() error {
 	if fields := t.faults(); len(fields) > 0 {
 		return &TaskError{TaskID: t.ID, Fields: fields}
 	}

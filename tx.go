@@ -36,18 +36,18 @@ func (s *Scheduler) In(editor Editor) *Tx { return &Tx{scheduler: s, editor: edi
 
 // Add is Scheduler.Add within the transaction, with the same errors.
 func (t *Tx) Add(ctx context.Context, task Task) error {
-	return t.scheduler.register(ctx, t, task, modeAdd)
+	return t.scheduler.register(ctx, t, &task, modeAdd)
 }
 
 // Ensure is Scheduler.Ensure within the transaction, with the same errors.
 func (t *Tx) Ensure(ctx context.Context, task Task) error {
-	return t.scheduler.register(ctx, t, task, modeEnsure)
+	return t.scheduler.register(ctx, t, &task, modeEnsure)
 }
 
 // Reschedule is Scheduler.Reschedule within the transaction, with the same errors. Occurrences of the old schedule may start until the
 // transaction is committed, but for the time that its lock keeps them from.
 func (t *Tx) Reschedule(ctx context.Context, task Task) error {
-	return t.scheduler.register(ctx, t, task, modeReschedule)
+	return t.scheduler.register(ctx, t, &task, modeReschedule)
 }
 
 // Remove is Scheduler.Remove within the transaction, with the same errors. CancelRunning takes effect with Committed.

@@ -1,0 +1,227 @@
+package punctual
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// edit is one change of one task that a host asks for: first what is asked, then, once it is under way, what it was allowed and what the last
+// call of its decide function saw and said. It is made with newEdit.
+type edit struct {
+	scheduler *Scheduler
+	tx        *Tx // the host's transaction that it is part of; nil for one of its own
+	taskID    string
+	runID     string // instead of taskID
+	mayCreate bool
+	mayStart  bool         // the change may start a run, if this instance has a slot
+	mode      registerMode // of a registration, like the task
+	task      Task         // the new definition
+	removal   removal
+	decide    func(*edit) (Change, error)  // called with the view set
+	done      func(context.Context, *edit) // told after all else that follows from the change; nil for nobody
+
+	op      op
+	rules   rules
+	view    View // its parts belong to the store
+	change  Change
+	conduct conduct // of the task as the edit leaves it, like the two below
+	payload json.RawMessage
+	labels  map[string]string
+	room    registerRoom
+
+	decideIt DecideFunc    // decideNow; kept when the edit is used again, like the contexts
+	bounds   []lazyTimeout // for the next calls
+}
+
+// edits are those that nobody needs any more: one is large, and a host may make a million.
+var edits = sync.Pool{New: func() any {
+	e := &edit{}
+	e.decideIt = e.decideNow
+	return e
+}}
+
+func (s *Scheduler) newEdit(tx *Tx) *edit {
+	e := edits.Get().(*edit)
+	e.scheduler, e.tx = s, tx
+	return e
+}
+
+// release says that neither the edit nor its change is needed any more. One in a transaction of the host waits for the commit.
+func (e *edit) release() {
+	if e.tx == nil {
+		*e = edit{decideIt: e.decideIt, bounds: e.bounds}
+		edits.Put(e)
+	}
+}
+
+// boundsBlock is how many contexts of edits are made at a time. A store may keep one, and with it the others.
+const boundsBlock = 16
+
+// bound returns the context of the edit's call to the store.
+func (e *edit) bound(ctx context.Context) *lazyTimeout {
+	if len(e.bounds) == 0 {
+		e.bounds = make([]lazyTimeout, boundsBlock)
+	}
+	bound := &e.bounds[0]
+	e.bounds = e.bounds[1:]
+	bound.Context, bound.scheduler = ctx, e.scheduler
+	return bound
+}
+
+// decideNow is what the store calls.
+func (e *edit) decideNow(v View) (Change, error) {
+	if v.Record == nil && !e.mayCreate && e.runID == "" {
+		return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
+	}
+	e.view = v
+	c, err := e.decide(e)
+	if err != nil {
+		return c, err
+	}
+	e.change = c
+	task := c.Task
+	if task == nil && v.Record != nil {
+		task = &v.Record.Task
+	}
+	if task != nil {
+		e.conduct, e.payload, e.labels = task.conduct(), task.Payload, task.Labels
+	}
+	return c, nil
+}
+
+// slotsFor is how many runs of a kind the edit may start at once, of those that the view allows.
+func (e *edit) slotsFor(kind string) int {
+	return e.scheduler.slotsFor(&e.op, kind, e.view.Slots)
+}
+
+// do carries out an edit of which only the error is asked for.
+func (s *Scheduler) do(ctx context.Context, e *edit) error {
+	if err := s.edit(ctx, e); err != nil {
+		return err
+	}
+	e.release()
+	return nil
+}
+
+// edit carries out e, starts what the change started and wakes the loop if something is due earlier than it knows. In a transaction of the
+// host nothing is started, and all else waits for its commit. After an error e is not used again, since who gave the call up may still be at it.
+func (s *Scheduler) edit(ctx context.Context, e *edit) error {
+	var editor Editor = s.store
+	if e.tx != nil {
+		editor, e.mayStart = e.tx.editor, false
+	}
+	var err error
+	if e.op, err = s.beginOp(e.mayStart); err != nil {
+		return err
+	}
+	e.rules = s.rulesFor(e.op.session)
+	var started []string
+	defer func() { s.endOp(&e.op, started) }()
+	req := EditRequest{
+		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: e.op.session, Slots: e.op.slots, ConcurrencyKey: e.task.ConcurrencyKey,
+		Decide: e.decideIt,
+	}
+	reply, err := e.ask(ctx, editor, &req)
+	if err != nil {
+		return err
+	}
+	e.change.Insert = dropRuns(e.change.Insert, reply.Dropped)
+	if e.tx != nil {
+		at := s.clock.Now()
+		e.tx.held = append(e.tx.held, func() { s.follow(ctx, e, nil, e.view.Now.Add(s.clock.Since(at))) })
+		return nil
+	}
+	s.follow(ctx, e, &started, e.view.Now)
+	return nil
+}
+
+// ask makes the edit's call to the store.
+func (e *edit) ask(ctx context.Context, editor Editor, req *EditRequest) (EditReply, error) {
+	bound := e.bound(ctx)
+	defer bound.end()
+	return timed(bound, e.scheduler, "edit", func() (EditReply, error) { return editor.Edit(bound, *req) })
+}
+
+// follow does what follows from a committed change, at a time of the store: it starts the change's running runs, and adds their kinds to
+// started.
+func (s *Scheduler) follow(ctx context.Context, e *edit, started *[]string, at time.Time) {
+	c := &e.change
+	if c.Task != nil {
+		s.registered(ctx, c) // before anything of it starts
+	}
+	s.announce(c)
+	for i := range c.Insert {
+		if c.Insert[i].State != StateRunning {
+			continue
+		}
+		run := c.Insert[i]
+		run.Payload, run.Labels = e.payload, e.labels
+		var lone [1]*flight
+		flights := s.hangar.take(lone[:0], 1)
+		s.prepare(flights[0], new(runContext), &run, &e.conduct)
+		s.dispatch(flights...)
+		*started = append(*started, run.Kind)
+	}
+	s.carryOut(c.Cancel)
+	s.noteDue(dueOf(c), at)
+	if e.done != nil {
+		e.done(ctx, e)
+	}
+}
+
+// registered tells of a registration.
+func (s *Scheduler) registered(ctx context.Context, c *Change) {
+	if s.logger.Enabled(ctx, slog.LevelDebug) {
+		s.log(ctx, slog.LevelDebug, "task registered", taskAttr(c.Task.ID), slog.Int64("revision", c.Task.Revision),
+			slog.Time("next_run_at", c.Status.NextRunAt))
+	}
+	var immediate *Run
+	for i := range c.Insert {
+		if c.Insert[i].Trigger == TriggerRegister {
+			immediate = &c.Insert[i]
+		}
+	}
+	s.emit(EventRegistered, c.Task.ID, immediate, nil)
+}
+
+// dueOf returns the earliest time at which something of the change is due; zero when nothing is.
+func dueOf(c *Change) time.Time {
+	var due time.Time
+	note := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	if c.Status != nil {
+		note(c.Status.NextRunAt)
+	}
+	for _, rows := range [][]Run{c.Insert, c.Update} {
+		for i := range rows {
+			if rows[i].State == StatePending {
+				note(rows[i].DueAt)
+			}
+		}
+	}
+	return due
+}
+
+func dropRuns(runs []Run, dropped []string) []Run {
+	if len(dropped) == 0 {
+		return runs
+	}
+	gone := make(map[string]bool, len(dropped))
+	for _, id := range dropped {
+		gone[id] = true
+	}
+	kept := runs[:0]
+	for _, run := range runs {
+		if !gone[run.ID] {
+			kept = append(kept, run)
+		}
+	}
+	return kept
+}
