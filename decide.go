@@ -365,8 +365,8 @@ func (r *rules) addSkip(run Run, status *Status, c *Change) {
 
 // nextOccurrence is the task's next occurrence after an instant, for a registration with the given anchor.
 func (t *Task) nextOccurrence(anchor, after time.Time) time.Time {
-	if interval, ok := t.Schedule.(IntervalSchedule); ok { // most common, and needs no other Schedule to be made
-		return micros(interval.anchored(anchor).Next(after))
+	if interval, ok := t.Schedule.(IntervalSchedule); ok { // most common, needs no other Schedule to be made, and yields whole microseconds
+		return interval.anchored(anchor).Next(after)
 	}
 	return nextOccurrence(bind(t.Schedule, t.ID, anchor), after)
 }

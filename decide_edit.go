@@ -15,25 +15,25 @@ const (
 	modeReschedule
 )
 
-// registerRoom is room for the answer to a registration.
-type registerRoom struct {
-	room
-	task Task
+// registration is what Add, Ensure or Reschedule ask for.
+type registration struct {
+	mode     registerMode
+	task     Task  // the new definition; its revision is for decideRegister to set
+	revision int64 // that the task should have; zero for any
 }
 
-// decideRegister says what Add, Ensure and Reschedule do with a valid definition. The answer may lie in the room.
-func (r *rules) decideRegister(v *View, asked *Task, mode registerMode, room *registerRoom) (Change, error) {
-	room.task = *asked
-	old, task := v.Record, &room.task
+// decideRegister says what a registration with a valid definition does. The answer may lie in the registration and in the room.
+func (r *rules) decideRegister(v *View, asked *registration, room *room) (Change, error) {
+	old, task, mode := v.Record, &asked.task, asked.mode
 	switch {
 	case old == nil && mode == modeReschedule:
 		return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, task.ID)
-	case old == nil && task.Revision != 0:
-		return Change{}, fmt.Errorf("%w: %q has no revision %d, it does not exist", ErrConflict, task.ID, task.Revision)
+	case old == nil && asked.revision != 0:
+		return Change{}, fmt.Errorf("%w: %q has no revision %d, it does not exist", ErrConflict, task.ID, asked.revision)
 	case old != nil && mode == modeAdd:
 		return Change{}, fmt.Errorf("%w: %q", ErrTaskExists, task.ID)
-	case old != nil && task.Revision != 0 && task.Revision != old.Task.Revision:
-		return Change{}, fmt.Errorf("%w: %q is at revision %d, not %d", ErrConflict, task.ID, old.Task.Revision, task.Revision)
+	case old != nil && asked.revision != 0 && asked.revision != old.Task.Revision:
+		return Change{}, fmt.Errorf("%w: %q is at revision %d, not %d", ErrConflict, task.ID, old.Task.Revision, asked.revision)
 	case old != nil && mode == modeEnsure && old.Fault == "" && task.sameDefinition(old.Task):
 		return Change{}, nil
 	}

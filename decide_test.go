@@ -295,6 +295,10 @@ func TestAStartedPendingRunStandsInTheWayOfTheOccurrenceBehindIt(t *testing.T) {
 	assert.Equal(t, []string{"schedule +1m0s skipped overlap by p"}, rows(c.Insert))
 }
 
+func asking(mode registerMode, task Task) *registration {
+	return &registration{mode: mode, task: task, revision: task.Revision}
+}
+
 func TestWhatARegistrationDoes(t *testing.T) {
 	interval := Task{ID: "t", Schedule: Every(time.Hour)}
 	daily := Task{ID: "t", Schedule: Daily("09:30", time.UTC)}
@@ -345,7 +349,7 @@ func TestWhatARegistrationDoes(t *testing.T) {
 			if test.rules != nil {
 				test.rules(r)
 			}
-			c, err := r.decideRegister(&v, &test.task, test.mode, new(registerRoom))
+			c, err := r.decideRegister(&v, asking(test.mode, test.task), new(room))
 			if test.err != nil {
 				require.ErrorIs(t, err, test.err)
 				assert.Equal(t, Change{}, c)
@@ -381,7 +385,7 @@ func TestARegistrationOvertakesWhatHasNotBegun(t *testing.T) {
 		}
 		v.Waiting = 1
 	})
-	c, err := testRules().decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
+	c, err := testRules().decideRegister(&v, asking(modeReschedule, Task{ID: "t", Schedule: Every(time.Hour)}), new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"register +0s skipped superseded", "schedule +0s failed superseded", "manual +0s pending",
@@ -390,7 +394,7 @@ func TestARegistrationOvertakesWhatHasNotBegun(t *testing.T) {
 	assert.Equal(t, t0, c.Update[2].DueAt, "what waited for the gate is looked at anew")
 
 	v.Active, v.OldestActive = 1, "busy"
-	c, err = testRules().decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour), Overlap: OverlapReplace}, modeReschedule, new(registerRoom))
+	c, err = testRules().decideRegister(&v, asking(modeReschedule, Task{ID: "t", Schedule: Every(time.Hour), Overlap: OverlapReplace}), new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"register +0s pending waits"}, rows(c.Insert))
 	assert.Equal(t, []string{
@@ -442,10 +446,10 @@ func TestAnEditAccountsForWhatWasDueBeforeIt(t *testing.T) {
 	c, err = r.decideRemove(v, false)
 	require.NoError(t, err)
 	assert.Empty(t, c.Insert, "the history goes, too")
-	c, err = r.decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour)}, modeReschedule, new(registerRoom))
+	c, err = r.decideRegister(&v, asking(modeReschedule, Task{ID: "t", Schedule: Every(time.Hour)}), new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 superseded", "register +3m30s running"}, rows(c.Insert))
-	c, err = r.decideRegister(&v, &Task{ID: "t", Schedule: Every(time.Hour), Disabled: true}, modeReschedule, new(registerRoom))
+	c, err = r.decideRegister(&v, asking(modeReschedule, Task{ID: "t", Schedule: Every(time.Hour), Disabled: true}), new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 disabled"}, rows(c.Insert))
 }

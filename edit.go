@@ -9,17 +9,24 @@ import (
 	"time"
 )
 
-// edit is one change of one task that a host asks for: first what is asked, then, once it is under way, what it was allowed and what the last
-// call of its decide function saw and said. It is made with newEdit.
+// edit is one change of one task that a host asks for. It is made with newEdit.
 type edit struct {
+	editing
+	room     room
+	decideIt DecideFunc    // decideNow
+	bounds   []lazyTimeout // for the calls to come
+}
+
+// editing is first what is asked, then, once the edit is under way, what it was allowed and what the last call of its decide function saw
+// and said.
+type editing struct {
 	scheduler *Scheduler
 	tx        *Tx // the host's transaction that it is part of; nil for one of its own
 	taskID    string
 	runID     string // instead of taskID
 	mayCreate bool
-	mayStart  bool         // the change may start a run, if this instance has a slot
-	mode      registerMode // of a registration, like the task
-	task      Task         // the new definition
+	mayStart  bool // the change may start a run, if this instance has a slot
+	asked     registration
 	removal   removal
 	decide    func(*edit) (Change, error)  // called with the view set
 	done      func(context.Context, *edit) // told after all else that follows from the change; nil for nobody
@@ -31,10 +38,6 @@ type edit struct {
 	conduct conduct // of the task as the edit leaves it, like the two below
 	payload json.RawMessage
 	labels  map[string]string
-	room    registerRoom
-
-	decideIt DecideFunc    // decideNow; kept when the edit is used again, like the contexts
-	bounds   []lazyTimeout // for the next calls
 }
 
 // edits are those that nobody needs any more: one is large, and a host may make a million.
@@ -52,10 +55,14 @@ func (s *Scheduler) newEdit(tx *Tx) *edit {
 
 // release says that neither the edit nor its change is needed any more. One in a transaction of the host waits for the commit.
 func (e *edit) release() {
-	if e.tx == nil {
-		*e = edit{decideIt: e.decideIt, bounds: e.bounds}
-		edits.Put(e)
+	if e.tx != nil {
+		return
 	}
+	e.editing = editing{}
+	if e.room.run[0].ID != "" { // it is seldom used, and takes as long to clear as the rest
+		e.room = room{}
+	}
+	edits.Put(e)
 }
 
 // boundsBlock is how many contexts of edits are made at a time. A store may keep one, and with it the others.
@@ -122,7 +129,7 @@ func (s *Scheduler) edit(ctx context.Context, e *edit) error {
 	var started []string
 	defer func() { s.endOp(&e.op, started) }()
 	req := EditRequest{
-		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: e.op.session, Slots: e.op.slots, ConcurrencyKey: e.task.ConcurrencyKey,
+		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: e.op.session, Slots: e.op.slots, ConcurrencyKey: e.asked.task.ConcurrencyKey,
 		Decide: e.decideIt,
 	}
 	reply, err := e.ask(ctx, editor, &req)

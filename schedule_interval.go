@@ -93,9 +93,11 @@ func (s IntervalSchedule) Next(after time.Time) time.Time {
 	if s.fault() != nil {
 		return time.Time{}
 	}
-	next := time.UnixMicro(floorMicro(after)).UTC().Add(s.every)
+	var next time.Time
 	if s.bounded {
 		next = s.at(s.index(after) + 1)
+	} else {
+		next = time.UnixMicro(floorMicro(after)).UTC().Add(s.every)
 	}
 	if next.After(lastInstant) {
 		return time.Time{}

@@ -222,13 +222,14 @@ func (s *Scheduler) register(ctx context.Context, tx *Tx, task *Task, mode regis
 		return err
 	}
 	e := s.newEdit(tx)
-	e.taskID, e.task, e.mode, e.mayCreate, e.decide = task.ID, *task, mode, true, decideRegistration
-	e.task.unshare()
+	e.taskID, e.mayCreate, e.decide = task.ID, true, decideRegistration
 	e.mayStart = !task.Disabled && task.runsAtOnce(s.config.register)
+	e.asked = registration{mode: mode, task: *task, revision: task.Revision}
+	e.asked.task.unshare()
 	return s.do(ctx, e)
 }
 
 func decideRegistration(e *edit) (Change, error) {
-	e.view.Slots = e.slotsFor(e.task.Kind)
-	return e.rules.decideRegister(&e.view, &e.task, e.mode, &e.room)
+	e.view.Slots = e.slotsFor(e.asked.task.Kind)
+	return e.rules.decideRegister(&e.view, &e.asked, &e.room)
 }

@@ -40,8 +40,12 @@ func (l *list[T]) seek(reached func(T) bool) position {
 // what was added last, as when ids are counted up without leading zeros, or near the end.
 func (l *list[T]) place(value T, compare func(a, b T) int) position {
 	if p := l.near; p.chunk < len(l.chunks) {
-		if chunk := l.chunks[p.chunk]; p.index+1 < len(chunk) && compare(chunk[p.index], value) < 0 && compare(chunk[p.index+1], value) >= 0 {
-			return position{p.chunk, p.index + 1}
+		if chunk := l.chunks[p.chunk]; p.index < len(chunk) && compare(chunk[p.index], value) < 0 {
+			for i := p.index + 1; i < min(p.index+5, len(chunk)); i++ {
+				if compare(chunk[i], value) >= 0 {
+					return position{p.chunk, i}
+				}
+			}
 		}
 	}
 	c := len(l.chunks) - 1

@@ -17,6 +17,7 @@ type agenda struct {
 	entries slab[entry]
 	queues  []*queue // of the lanes, by their numbers. They stay when they run empty: kinds are few, since each has a handler in code
 	lanes   map[lane]int32
+	last    int32 // the number of the lane that was asked for last, which is mostly asked for again
 }
 
 // entry is a task's place among what is due.
@@ -82,12 +83,16 @@ func (a *agenda) queueOf(e *entry) *queue { return a.queues[e.queue] }
 
 // number returns the number of a lane.
 func (a *agenda) number(l lane) int32 {
+	if int(a.last) < len(a.queues) && a.queues[a.last].lane == l {
+		return a.last
+	}
 	n, known := a.lanes[l]
 	if !known {
 		n = int32(len(a.queues))
 		a.lanes[l] = n
 		a.queues = append(a.queues, &queue{agenda: a, lane: l})
 	}
+	a.last = n
 	return n
 }
 

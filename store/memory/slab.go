@@ -1,6 +1,9 @@
 package memory
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // ref is the number of a value in a slab; zero is none.
 type ref uint32
@@ -68,6 +71,17 @@ func (s *slab[T]) give(n ref) {
 			s.roomy[i] = s.roomy[last]
 			s.roomy = s.roomy[:last]
 			return
+		}
+	}
+}
+
+// numbers yields those that are taken, in ascending order. Values may come and go while they are walked, if not at the same time.
+func (s *slab[T]) numbers() iter.Seq[ref] {
+	return func(yield func(ref) bool) {
+		for n := ref(1); int(n) < len(s.taken)*slabChunk; n++ {
+			if s.taken[n/slabChunk][n%slabChunk/64]>>(n%64)&1 != 0 && !yield(n) {
+				return
+			}
 		}
 	}
 }

@@ -48,8 +48,9 @@ type Store struct {
 	rows     slab[row]
 	extras   slab[extra] // of rows
 	traits   shared[traits]
-	ledger   list[ref] // all rows, by id
-	ended    list[ref] // rows in a final state, by their end and then id
+	schedule punctual.Schedule // the last interval that a task was given, see Store.sharing
+	ledger   list[ref]         // all rows, by id
+	ended    list[ref]         // rows in a final state, by their end and then id
 	owners   slab[session]
 	sessions map[string]*session
 	named    *session            // the one that was asked for last; nil for none

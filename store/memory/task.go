@@ -107,7 +107,7 @@ func (t *task) setSeldom(r rare) {
 
 // define replaces the definition of a task by a copy.
 func (s *Store) define(t *task, d *punctual.Task) {
-	t.schedule, t.revision, t.own = d.Schedule, d.Revision, nil
+	t.schedule, t.revision, t.own = s.sharing(d.Schedule), d.Revision, nil
 	if d.Name != "" || len(d.Payload) > 0 || len(d.Labels) > 0 || d.Trace != "" {
 		t.own = &own{name: d.Name, payload: bytes.Clone(d.Payload), labels: maps.Clone(d.Labels), trace: d.Trace}
 	}
@@ -124,6 +124,19 @@ func (s *Store) define(t *task, d *punctual.Task) {
 	}
 	s.policies.release(before)
 	s.agenda.move(t.entry, p.lane())
+}
+
+// sharing returns a schedule, or the one before if that is the same interval: tasks that are registered in a row mostly have the same, and
+// a million copies of it would be a million places for the garbage collector to look at.
+func (s *Store) sharing(schedule punctual.Schedule) punctual.Schedule {
+	interval, ok := schedule.(punctual.IntervalSchedule)
+	if !ok {
+		return schedule
+	}
+	if last, _ := s.schedule.(punctual.IntervalSchedule); last != interval {
+		s.schedule = schedule
+	}
+	return s.schedule
 }
 
 // owned returns the fields that a task has for itself.
