@@ -2,7 +2,7 @@ package punctual
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -20,10 +20,7 @@ func storeCall[T any](ctx context.Context, s *Scheduler, method string, call fun
 type lazyTimeout struct {
 	context.Context // the parent
 	scheduler       *Scheduler
-
-	mu    sync.Mutex // guards all below
-	inner *timeout   // nil until somebody waits
-	ended bool
+	inner           atomic.Pointer[timeout] // nil until somebody waits; callOver from the end of the call on
 }
 
 // timeout is a context that ends after a limit and what ends it before.
@@ -32,6 +29,13 @@ type timeout struct {
 	cancel context.CancelFunc
 }
 
+// callOver is what somebody gets who begins to wait for the end of a call that is over.
+var callOver = func() *timeout {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &timeout{ctx, cancel}
+}()
+
 // Done begins the wait.
 func (l *lazyTimeout) Done() <-chan struct{} { return l.waiting().Done() }
 
@@ -39,37 +43,35 @@ func (l *lazyTimeout) Done() <-chan struct{} { return l.waiting().Done() }
 func (l *lazyTimeout) Err() error { return l.current().Err() }
 
 // Value passes the question on, so that context.Cause finds the cause.
-func (l *lazyTimeout) Value(key any) any { return l.current().Value(key) }
+func (l *lazyTimeout) Value(key any) any {
+	if inner := l.inner.Load(); inner != nil && inner != callOver {
+		return inner.Value(key)
+	}
+	return l.Context.Value(key)
+}
 
 func (l *lazyTimeout) current() context.Context {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.inner == nil {
-		return l.Context
+	if inner := l.inner.Load(); inner != nil {
+		return inner
 	}
-	return l.inner
+	return l.Context
 }
 
 func (l *lazyTimeout) waiting() context.Context {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.inner == nil {
-		ctx, cancel := withTimeout(l.Context, l.scheduler.clock, l.scheduler.storeTimeout, errStoreTimeout)
-		l.inner = &timeout{ctx, cancel}
-		if l.ended {
-			cancel()
-		}
+	if inner := l.inner.Load(); inner != nil {
+		return inner
 	}
-	return l.inner
+	ctx, cancel := withTimeout(l.Context, l.scheduler.clock, l.scheduler.storeTimeout, errStoreTimeout)
+	if !l.inner.CompareAndSwap(nil, &timeout{ctx, cancel}) {
+		cancel() // somebody else was first, or the call has ended
+	}
+	return l.inner.Load()
 }
 
 // end releases what the context holds once the call is over.
 func (l *lazyTimeout) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ended = true
-	if l.inner != nil {
-		l.inner.cancel()
+	if inner := l.inner.Swap(callOver); inner != nil {
+		inner.cancel()
 	}
 }
 

@@ -62,4 +62,19 @@ func TestTheBoundOfAStoreCallLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestAllWhoWaitForAStoreCallWaitForTheSame(t *testing.T) {
+	s := &Scheduler{config: config{clock: clock.New(), storeTimeout: time.Hour}}
+	_, err := storeCall(t.Context(), s, "edit", func(ctx context.Context) (int, error) {
+		waits := make(chan (<-chan struct{}))
+		for range 10 {
+			go func() { waits <- ctx.Done() }()
+		}
+		for range 10 {
+			assert.Equal(t, ctx.Done(), <-waits)
+		}
+		return 0, nil
+	})
+	require.NoError(t, err)
+}
+
 type taskKey struct{}

@@ -214,8 +214,8 @@ func (s *Store) left(r *row, now int64) int64 {
 	switch {
 	case !r.state.Final():
 		due = min(due, r.dueAt())
-	case t.rare != nil && t.rare.delay > 0 && t.next == noTime && t.rare.fault == "":
-		t.next = r.finished + t.rare.delay.Microseconds()
+	case t.next == noTime && t.fault() == "" && t.seldom().delay > 0:
+		t.next = r.finished + t.seldom().delay.Microseconds()
 		due, moved = min(due, t.next), true
 	}
 	if moved {

@@ -9,8 +9,8 @@ import (
 type ref uint32
 
 // slabChunk is how many values of a slab lie together: a multiple of 64, with which a chunk of rows and one of tasks each fill one of the
-// sizes that Go allocates.
-const slabChunk = 128
+// sizes that Go allocates, and the tasks begin with a line of the processor's cache.
+const slabChunk = 256
 
 // slab keeps values of one kind in chunks, each value at one place from take to give, and gives them numbers. A number takes half of a
 // pointer's space, and the garbage collector has no use for it: chunks of values that have no pointers, as the rows of the ledger, are
@@ -25,7 +25,7 @@ type slab[T any] struct {
 // places has a bit for each place of a chunk.
 type places [slabChunk / 64]uint64
 
-var allPlaces = places{^uint64(0), ^uint64(0)}
+var allPlaces = places{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 
 // at returns where the value is that has a number.
 func (s *slab[T]) at(n ref) *T { return &s.chunks[n/slabChunk][n%slabChunk] }
