@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -175,6 +176,9 @@ func (s *Scheduler) follow(ctx context.Context, e *edit, started *[]string, at t
 	}
 	s.carryOut(c.Cancel)
 	s.noteDue(dueOf(c), at)
+	if passesOn(&e.view, c) {
+		s.noteDue(at, at)
+	}
 	if e.done != nil {
 		e.done(ctx, e)
 	}
@@ -193,6 +197,15 @@ func (s *Scheduler) registered(ctx context.Context, c *Change) {
 		}
 	}
 	s.emit(EventRegistered, c.Task.ID, immediate, nil)
+}
+
+// passesOn reports whether a change may give up a concurrency key: with a run that held it, or that was to be the next to try. What becomes
+// due by that belongs to other tasks, so the change does not tell.
+func passesOn(v *View, c *Change) bool {
+	if c.Remove && !c.KeepHistory {
+		return v.Active+len(v.Pending) > 0
+	}
+	return slices.ContainsFunc(c.Update, func(run Run) bool { return run.ConcurrencyKey != "" && run.State.Final() })
 }
 
 // dueOf returns the earliest time at which something of the change is due; zero when nothing is.

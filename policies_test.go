@@ -69,6 +69,22 @@ func TestTasksOfOneKeyTakeTurns(t *testing.T) {
 	})
 }
 
+func TestARemovalPassesAKeyOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, busyFor(time.Minute)).start()
+		for _, id := range []string{"a", "b"} {
+			task := hourly(id)
+			task.ConcurrencyKey = "account"
+			w.add(task)
+		}
+		w.wait(time.Second)
+		require.NoError(t, w.s.Remove(t.Context(), "a"))
+		w.wait(time.Second)
+		assert.Equal(t, seconds(1), w.starts("b"), "at once, though nothing of its own task was changed")
+		w.stop()
+	})
+}
+
 func TestTheLimitOfAKeyHoldsOverInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, busyFor(time.Minute), punctual.WithInstance("a")).start()

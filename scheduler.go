@@ -71,7 +71,7 @@ func KeepHistory() RemoveOption { return func(r *removal) { r.keepHistory = true
 func CancelRunning() RemoveOption { return func(r *removal) { r.cancelRunning = true } }
 
 // Remove deletes a task and, unless KeepHistory is given, its ledger. Runs that have not begun never begin. A run in flight may
-// finish, and its result is dropped when its row is gone.
+// finish, and its result is dropped when its row is gone; its concurrency key is free at once then, while KeepHistory has others wait until it ends.
 //
 // Errors: ErrTaskNotFound, ErrClosed, or an error of the store.
 func (s *Scheduler) Remove(ctx context.Context, id string, opts ...RemoveOption) error {
