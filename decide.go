@@ -1,6 +1,7 @@
 package punctual
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -51,6 +52,20 @@ func (g *gate) inTheWay() string {
 	return g.keyOldest
 }
 
+// newer is a run that keeps others from starting and was made after this one: the task's oldest active run, or the one that waits to replace
+// it. It is empty when there is none, and for a run that was put off, which is as new as its time.
+func (g *gate) newer(run *Run) string {
+	switch {
+	case run.ScheduledAt.After(run.CreatedAt):
+		return ""
+	case g.oldest > run.ID:
+		return g.oldest
+	case g.waiter != nil && g.waiter.ID > run.ID:
+		return g.waiter.ID
+	}
+	return ""
+}
+
 // passage is what the gate says to a run that wants to start now.
 type passage uint8
 
@@ -59,15 +74,31 @@ const (
 	passWait                    // let it wait until an active run of the task ends
 	passKey                     // let it wait for its concurrency key
 	passReplace                 // let it wait for the end of the oldest active run, which is cancelled
-	passReplaced                // end it: a newer run has taken its place while it waited for another attempt
+	passReplaced                // end it: a newer run has taken its place before it was looked at
 	passSkip                    // skip it: the gate is full
 	passFull                    // skip it: the gate is full and so is the queue
 	passDefer                   // it may start, but this call has no slot left
 )
 
-// admit says what becomes of a run that wants to start now. Accepted runs (retries, catch-ups, those that have waited) are never
-// skipped.
-func (g *gate) admit(run *Run, accepted bool) passage {
+// standing says what a run may expect at the gate.
+type standing uint8
+
+const (
+	newcomer standing = iota // it was made just now
+	asked                    // the host asked for it, and it was not looked at yet or came to wait
+	accepted                 // a retry, a catch-up, an occurrence that has waited: it is never skipped
+)
+
+// standingOf is the standing of a run that is due.
+func standingOf(run *Run) standing {
+	if run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual) {
+		return asked
+	}
+	return accepted
+}
+
+// admit says what becomes of a run that wants to start now.
+func (g *gate) admit(run *Run, has standing) passage {
 	replaces := g.task.Overlap == OverlapReplace
 	switch {
 	case g.active+g.keyWaiting < g.task.maxActive():
@@ -78,11 +109,11 @@ func (g *gate) admit(run *Run, accepted bool) passage {
 			return passDefer
 		}
 		return passStart
-	case replaces && run.Attempt > 0:
+	case replaces && (run.Attempt > 0 || has == asked && g.newer(run) != ""):
 		return passReplaced
-	case replaces && !accepted:
+	case replaces && has != accepted:
 		return passReplace
-	case accepted, g.task.Overlap == OverlapAllow:
+	case has == accepted, g.task.Overlap == OverlapAllow:
 		return passWait
 	case g.task.Overlap == OverlapQueue && g.waiting < g.task.maxQueued():
 		return passWait
@@ -115,8 +146,8 @@ func (g *gate) start(r *rules, run *Run, now time.Time) {
 }
 
 // pass carries out what admit says, for runs that may be pending when they are deferred. What it does to other runs goes to c.
-func (g *gate) pass(r *rules, c *Change, run *Run, now time.Time, accepted bool) passage {
-	p := g.admit(run, accepted)
+func (g *gate) pass(r *rules, c *Change, run *Run, now time.Time, has standing) passage {
+	p := g.admit(run, has)
 	run.ConcurrencyKey, run.WaitsForKey = g.task.ConcurrencyKey, p == passKey
 	switch p {
 	case passStart:
@@ -130,8 +161,12 @@ func (g *gate) pass(r *rules, c *Change, run *Run, now time.Time, accepted bool)
 		g.replace(c, run, now)
 		g.wait(run)
 	case passReplaced:
-		endRun(run, StateFailed, ReasonReplaced, now)
-		run.BlockedBy = g.oldest
+		state := StateSkipped
+		if run.Attempt > 0 {
+			state = StateFailed
+		}
+		endRun(run, state, ReasonReplaced, now)
+		run.BlockedBy = cmp.Or(g.newer(run), g.inTheWay())
 	case passDefer:
 		run.State = StatePending
 	case passSkip, passFull:
@@ -204,8 +239,7 @@ func (r *rules) decideDue(v View, room *room) (Change, error) {
 	pending := append(room.run[:0], v.Pending...)
 	for i := range pending {
 		run := &pending[i]
-		fresh := run.Attempt == 0 && (run.Trigger == TriggerRegister || run.Trigger == TriggerManual)
-		if g.pass(r, &c, run, v.Now, !fresh) == passDefer {
+		if g.pass(r, &c, run, v.Now, standingOf(run)) == passDefer {
 			c.Deferred = true
 			return c, nil
 		}
@@ -261,7 +295,7 @@ func (r *rules) decideOccurrences(v *View, g *gate, room *room, c *Change) error
 		}
 		run := &c.Insert[0]
 		*run = r.newRun(task, trigger, due.run[0], v.Now)
-		switch g.pass(r, c, run, v.Now, false) {
+		switch g.pass(r, c, run, v.Now, newcomer) {
 		case passDefer:
 			c.Insert, c.Deferred = nil, true
 			return nil

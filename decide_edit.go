@@ -76,7 +76,7 @@ func (r *rules) decideRegister(v *View, asked *registration, room *room) (Change
 		run := &room.run[0]
 		*run = r.newRun(task, TriggerRegister, first, v.Now)
 		run.State, run.DueAt = StatePending, first
-		if !first.After(v.Now) && g.pass(r, &c, run, v.Now, false) == passReplace {
+		if !first.After(v.Now) && g.pass(r, &c, run, v.Now, newcomer) == passReplace {
 			c.Update = overtake(v, c.Update, run)
 		}
 		if c.Insert == nil {
@@ -224,7 +224,7 @@ func (r *rules) decideRunNow(v View) (Change, error) {
 	run.DueAt = v.Now
 	var c Change
 	g := newGate(&v.Record.Task, &v)
-	g.pass(r, &c, &run, v.Now, false)
+	g.pass(r, &c, &run, v.Now, newcomer)
 	c.Insert = []Run{run}
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -259,14 +260,57 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 			assert.Equal(t, []CancelOrder{{RunID: "busy", Reason: ReasonReplaced, BlockedBy: "new1"}}, c.Cancel)
 		})
 	}
-	v := dueView(t0.Add(time.Second), func(task *Task, v *View) {
-		task.Overlap, v.Active, v.OldestActive = OverlapReplace, 1, "newer"
-		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerSchedule, Attempt: 1, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
-	})
-	c, err := testRules().decideDue(v, new(room))
-	require.NoError(t, err)
-	assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update), "a retry does not replace what came after it")
-	assert.Empty(t, c.Cancel)
+}
+
+func TestARetryDoesNotReplaceWhatCameAfterIt(t *testing.T) {
+	for name, inTheWay := range map[string]func(*Task, *View){
+		"it is active": func(_ *Task, v *View) { v.Active, v.OldestActive = 1, "newer" },
+		"it waits for a key": func(task *Task, v *View) {
+			task.ConcurrencyKey, v.KeyActive, v.KeyOldest, v.KeyWaiting = "k", 1, "newer", 1
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := dueView(t0.Add(time.Second), func(task *Task, v *View) {
+				task.Overlap = OverlapReplace
+				inTheWay(task, v)
+				v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerSchedule, Attempt: 1, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
+			})
+			c, err := testRules().decideDue(v, new(room))
+			require.NoError(t, err)
+			assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update))
+			assert.Empty(t, c.Cancel)
+		})
+	}
+}
+
+func TestARunThatWasLookedAtLateDoesNotReplaceWhatCameAfterIt(t *testing.T) {
+	tests := []struct {
+		name     string
+		inTheWay func(*View)
+		putOff   time.Duration
+		want     string
+	}{
+		{"an older one is active", func(v *View) { v.OldestActive = "a" }, 0, "manual +0s pending waits"},
+		{"a newer one is active", func(v *View) { v.OldestActive = "q" }, 0, "manual +0s skipped replaced by q"},
+		{"a newer one is active, but this one was put off", func(v *View) { v.OldestActive = "q" }, time.Second, "manual +1s pending waits"},
+		{"a newer one waits", func(v *View) {
+			v.OldestActive, v.Waiting, v.Waiter = "a", 1, &Run{ID: "w", TaskID: "t", Trigger: TriggerManual, State: StatePending}
+		}, 0, "manual +0s skipped replaced by w"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := dueView(t0.Add(time.Second), func(task *Task, v *View) {
+				task.Overlap, v.Active = OverlapReplace, 1
+				test.inTheWay(v)
+				at := t0.Add(test.putOff)
+				v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerManual, State: StatePending, CreatedAt: t0, ScheduledAt: at, DueAt: at, Count: 1}}
+			})
+			c, err := testRules().decideDue(v, new(room))
+			require.NoError(t, err)
+			assert.Equal(t, []string{test.want}, rows(c.Update))
+			assert.Equal(t, strings.HasSuffix(test.want, "waits"), len(c.Cancel) == 1, "who is cancelled: %v", c.Cancel)
+		})
+	}
 }
 
 // A run that came to wait in the same decision and keeps its place does not hide an older one that has to make room.

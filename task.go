@@ -113,7 +113,7 @@ const (
 	OverlapSkip    Overlap = iota // the run is skipped and the ledger names the run in the way
 	OverlapQueue                  // up to MaxQueued runs wait, further ones are skipped
 	OverlapAllow                  // runs side by side, up to MaxActive if that is set; beyond it they wait
-	OverlapReplace                // the oldest active run is cancelled and the new one starts when it has ended; only the newest waits
+	OverlapReplace                // the oldest active run is cancelled and the new one starts when it has ended; only the newest waits, and none replaces a newer one
 )
 
 // Misfire says what becomes of occurrences that are found later than their grace.
