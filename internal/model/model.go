@@ -1,28 +1,38 @@
-// Package model says once more what becomes of a task, in a way as unlike the engine as possible: no store, no transactions, no
-// goroutines, one list of runs that is walked through from event to event. It was written from the documentation and not from
+// Package model says once more what becomes of tasks, in a way as unlike the engine as possible: no store, no transactions, no
+// goroutines, lists of runs that are walked through from event to event. It was written from the documentation and not from
 // decide.go. Its tests let both do the same random things and compare their ledgers.
 package model
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/punctual-go/punctual"
 )
 
-// Task is one task with an interval schedule, from its registration to its removal, and what is left of it until it is registered anew.
-type Task struct {
-	Def    punctual.Task
-	Gone   bool // removed, and its history kept
-	Every  time.Duration
-	Delay  bool // Every counts from the end of a run
-	Work   Work
-	Paused bool
-	Next   time.Time // the occurrence that is owed; zero for none
-	Runs   []*Run    // in the order of their creation
+// World is all that one store knows.
+type World struct {
+	Tasks []*Task // by id
+	Work  Work
 	// Stalled means that nobody looks for what is due: attempts end, and hosts have their way, but nothing starts by itself.
 	Stalled bool
 
+	made int // how many runs there have been
+}
+
+// Task is one task with an interval schedule, from its registration to its removal, and what is left of it until it is registered anew.
+type Task struct {
+	ID     string
+	Def    punctual.Task
+	Gone   bool // not registered yet; or removed, and its history kept
+	Every  time.Duration
+	Delay  bool // Every counts from the end of a run
+	Paused bool
+	Next   time.Time // the occurrence that is owed; zero for none
+	Runs   []*Run    // in the order of their creation
+
+	world  *World
 	anchor time.Time
 	skips  *Run // the row that takes further skips
 }
@@ -40,18 +50,27 @@ type Run struct {
 	Reason   string
 	Blocker  *Run // what was in the way, or took its place
 	Attempt  int
-	Due      time.Time // of a pending run; zero while it waits for the gate
+	Key      string    // the concurrency key, as it was when the run was at the gate
+	ForKey   bool      // it waits for the key
+	Due      time.Time // zero while it waits for the gate or for the key; of a running one, when its attempt ends
 	Started  time.Time
 	Finished time.Time
 
-	// Of the attempt under way:
-	ends       time.Time
-	fails      bool
-	late       bool // it ends by its timeout
-	retry      punctual.Retry
-	replacedBy *Run
+	task    *Task
+	made    time.Time
+	number  int            // in the order of creation
+	outcome punctual.State // of the attempt under way, like the two below
+	because string
+	retry   punctual.Retry
+}
 
-	known bool // it has been at the gate, or was made to go there
+// Task returns the one with the id, which may be a new one that is Gone.
+func (w *World) Task(id string) *Task {
+	i, found := slices.BinarySearchFunc(w.Tasks, id, func(t *Task, id string) int { return cmp.Compare(t.ID, id) })
+	if !found {
+		w.Tasks = slices.Insert(w.Tasks, i, &Task{ID: id, Gone: true, world: w})
+	}
+	return w.Tasks[i]
 }
 
 // Register is Add, Ensure of something new, and Reschedule.
@@ -60,115 +79,95 @@ func (t *Task) Register(def punctual.Task, every time.Duration, now time.Time) {
 	if def.Disabled {
 		reason = punctual.ReasonDisabled
 	}
-	if t.Def.ID != "" && !t.Gone {
+	t.world.change(now, func() {
 		t.drop(reason, now)
-		t.overdue(reason, now)
-	}
-	t.Gone = false
-	t.Def, t.Every, t.anchor, t.Next, t.skips = def, every, now.Add(def.FirstDelay), time.Time{}, nil
-	t.Delay = def.Schedule.(punctual.Interval).Delayed()
-	if !def.Disabled && !t.Paused {
-		r := t.create(punctual.TriggerRegister, t.anchor)
+		t.Gone, t.Def, t.Every, t.anchor = false, def, every, now.Add(def.FirstDelay)
+		t.Delay = def.Schedule.(punctual.Interval).Delayed()
+		if !t.counts() {
+			return
+		}
+		r := t.create(punctual.TriggerRegister, t.anchor, now)
 		t.owe(t.anchor, true)
-		switch r.Due = t.anchor; {
-		case def.FirstDelay > 0: // it waits for its time
-		default:
-			t.enter(r, now)
-			if def.Overlap == punctual.OverlapReplace && r.State == punctual.StatePending {
-				t.overtake(r, now)
+		if r.Due = t.anchor; def.FirstDelay == 0 {
+			t.enter(r, false, now)
+			t.overtake(r, now)
+		}
+	})
+}
+
+// drop ends what a registration, a pause or a removal overtakes: what is pending and what nobody had looked at. What was asked for by hand
+// stays, except when the task goes, and looks at the gate again.
+func (t *Task) drop(reason string, now time.Time) {
+	for _, r := range t.where((*Run).pending) {
+		switch {
+		case r.Trigger == punctual.TriggerManual && reason != punctual.ReasonRemoved:
+			if r.Due.IsZero() {
+				wake([]*Run{r}, now)
 			}
+		case r.Attempt == 0:
+			r.end(punctual.StateSkipped, reason, now)
+		default:
+			r.end(punctual.StateFailed, reason, now)
 		}
 	}
-	t.Settle(now)
-}
-
-// owe sets the first occurrence after an instant. A fixed delay owes none while a run is on its way whose end it counts from.
-func (t *Task) owe(from time.Time, onItsWay bool) {
-	switch {
-	case t.Delay && onItsWay:
-		t.Next = time.Time{}
-	case t.Delay:
-		t.Next = from.Add(t.Every)
-	default:
-		t.Next = t.after(from)
+	if !t.Next.IsZero() && !t.Next.After(now) {
+		t.account(t.owed(now), punctual.StateSkipped, reason, now)
 	}
-}
-
-// overdue skips the occurrences that nobody had looked at when the host made an end of them: all are one row.
-func (t *Task) overdue(reason string, now time.Time) {
-	if t.Next.IsZero() || t.Next.After(now) {
-		return
-	}
-	r := t.create(punctual.TriggerSchedule, t.Next)
-	if all := t.due(now); len(all) > 1 {
-		r.Count, r.Until = int64(len(all)), all[len(all)-1]
-	}
-	r.end(punctual.StateSkipped, reason, now)
-}
-
-// due are the occurrences that are owed until an instant.
-func (t *Task) due(now time.Time) []time.Time {
-	all := []time.Time{t.Next}
-	for at := t.Next.Add(t.Every); !t.Delay && !at.After(now); at = at.Add(t.Every) {
-		all = append(all, at)
-	}
-	return all
+	t.Next, t.skips = time.Time{}, nil
 }
 
 // overtake skips the manual runs of before that have not begun, for an immediate run that waits to replace what is active.
 func (t *Task) overtake(r *Run, now time.Time) {
-	for _, old := range t.Runs {
-		if old.State == punctual.StatePending && old.Trigger == punctual.TriggerManual && old.Attempt == 0 {
-			old.end(punctual.StateSkipped, punctual.ReasonReplaced, now)
-			old.Blocker = r
+	for _, old := range t.where((*Run).pending) {
+		if r.waits() && t.Def.Overlap == punctual.OverlapReplace && old.Trigger == punctual.TriggerManual && old.Attempt == 0 {
+			old.replaced(r, now)
 		}
 	}
 }
 
 // Pause is that of the Scheduler.
 func (t *Task) Pause(now time.Time) {
-	if !t.Paused {
-		t.drop(punctual.ReasonPaused, now)
-		t.overdue(punctual.ReasonPaused, now)
-		t.Paused, t.Next, t.skips = true, time.Time{}, nil
-	}
-	t.Settle(now)
-}
-
-// Remove is that of the Scheduler with KeepHistory. What is active goes on.
-func (t *Task) Remove(now time.Time) {
-	for _, r := range t.Runs {
-		if r.State == punctual.StatePending && r.Trigger == punctual.TriggerManual && r.Attempt == 0 {
-			r.end(punctual.StateSkipped, punctual.ReasonRemoved, now)
-		} else if r.State == punctual.StatePending && r.Trigger == punctual.TriggerManual {
-			r.end(punctual.StateFailed, punctual.ReasonRemoved, now)
+	t.world.change(now, func() {
+		if !t.Paused {
+			t.drop(punctual.ReasonPaused, now)
 		}
-	}
-	t.drop(punctual.ReasonRemoved, now)
-	if !t.Paused {
-		t.overdue(punctual.ReasonRemoved, now)
-	}
-	t.Gone, t.Paused, t.Next, t.skips = true, false, time.Time{}, nil
-	t.Settle(now)
+		t.Paused = true
+	})
 }
 
 // Resume is that of the Scheduler.
 func (t *Task) Resume(now time.Time) {
-	if t.Paused && !t.Def.Disabled {
-		t.owe(now, len(t.active()) > 0)
+	t.world.change(now, func() {
+		if t.Paused && !t.Def.Disabled {
+			t.owe(now, len(t.where((*Run).active)) > 0)
+		}
+		t.Paused = false
+	})
+}
+
+// Remove is that of the Scheduler. What is active goes on, but nobody knows of it any more unless the history is kept.
+func (t *Task) Remove(keepHistory bool, now time.Time) {
+	t.world.change(now, func() {
+		t.drop(punctual.ReasonRemoved, now)
+		t.Gone, t.Paused = true, false
+		for _, r := range t.where((*Run).active) {
+			if !keepHistory {
+				r.end(punctual.StateCanceled, punctual.ReasonRemoved, now)
+			}
+		}
+	})
+	if !keepHistory {
+		t.Runs = nil
 	}
-	t.Paused = false
-	t.Settle(now)
 }
 
 // RunNow is that of the Scheduler.
 func (t *Task) RunNow(now time.Time) {
-	t.enter(t.create(punctual.TriggerManual, now), now)
-	t.Settle(now)
+	t.world.change(now, func() { t.enter(t.create(punctual.TriggerManual, now, now), false, now) })
 }
 
 // Backfill is that of the Scheduler. It returns how many runs it made.
-func (t *Task) Backfill(from, to, now time.Time) int {
+func (t *Task) Backfill(from, to, now time.Time) (made int) {
 	if !t.Next.IsZero() && t.Next.Before(to) {
 		to = t.Next
 	}
@@ -182,127 +181,134 @@ func (t *Task) Backfill(from, to, now time.Time) int {
 			executed[r.At] = true
 		}
 	}
-	made := 0
-	for at := t.after(from.Add(-time.Nanosecond)); at.Before(to); at = at.Add(t.Every) {
-		if !executed[at] {
-			r := t.create(punctual.TriggerBackfill, at)
-			r.Due, r.known = now, true
-			made++
+	t.world.change(now, func() {
+		for at := t.after(from.Add(-time.Nanosecond)); at.Before(to); at = at.Add(t.Every) {
+			if !executed[at] {
+				t.create(punctual.TriggerBackfill, at, now)
+				made++
+			}
 		}
-	}
-	t.Settle(now)
+	})
 	return made
 }
 
 // Cancel ends a live run.
 func (t *Task) Cancel(r *Run, now time.Time) {
-	if r.State == punctual.StateRunning {
-		t.finish(r, punctual.StateCanceled, punctual.ReasonCanceled, now)
-	} else {
+	t.world.change(now, func() {
+		pending := r.State == punctual.StatePending
 		r.end(punctual.StateCanceled, punctual.ReasonCanceled, now)
-		if t.Delay && t.Next.IsZero() && t.counts() && !t.busy() {
-			t.Next = now.Add(t.Every)
+		if pending {
+			t.left(!t.busy(), now)
 		}
-		t.passOn(now)
-	}
-	t.Settle(now)
+	})
 }
 
 // Stop is the abrupt end of the only instance: nothing starts before the next Settle.
-func (t *Task) Stop(now time.Time) {
-	for _, r := range t.active() {
-		t.finish(r, punctual.StateCanceled, punctual.ReasonShutdown, now)
+func (w *World) Stop(now time.Time) {
+	for _, r := range w.runs((*Run).active) {
+		w.change(now, func() { r.end(punctual.StateCanceled, punctual.ReasonShutdown, now) })
 	}
 }
 
-// Upcoming is when something happens by itself next; zero for never.
-func (t *Task) Upcoming() time.Time {
-	next := t.Next
-	if t.Stalled {
-		next = time.Time{}
+// Advance lets everything happen at its time until an instant.
+func (w *World) Advance(end time.Time) {
+	for at := w.upcoming(); !at.After(end); at = w.upcoming() {
+		w.Settle(at)
 	}
-	for _, r := range t.Runs {
-		if t.Stalled && r.State != punctual.StateRunning {
-			continue
+}
+
+// Settle lets everything happen now that has come due: attempts end, then what is due goes to the gate, until nothing is left.
+func (w *World) Settle(now time.Time) {
+	for !w.upcoming().After(now) {
+		ended := w.runs(func(r *Run) bool { return r.active() && !r.Due.After(now) })
+		for _, r := range ended {
+			w.change(now, func() { r.attempted(now) })
 		}
-		at := r.Due
-		if r.State == punctual.StateRunning {
-			at = r.ends
+		if len(ended) == 0 {
+			w.gate(now)
 		}
-		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
+	}
+}
+
+// upcoming is when something happens by itself next.
+func (w *World) upcoming() time.Time {
+	next := never
+	for _, t := range w.Tasks {
+		if !w.Stalled {
+			next = earlier(next, t.due())
+		}
+		for _, r := range t.where((*Run).active) {
+			next = earlier(next, r.Due)
 		}
 	}
 	return next
 }
 
-// Settle lets everything happen that is due: attempts end, then what is due goes to the gate, until nothing is left.
-func (t *Task) Settle(now time.Time) {
-	for at := t.Upcoming(); !at.IsZero() && !at.After(now); at = t.Upcoming() {
-		ended := false
-		for _, r := range t.active() {
-			if !r.ends.After(now) {
-				t.attempted(r, now)
-				ended = true
-			}
+// gate sends each task to the gate that is due, once, and the one first that has been due for longest.
+func (w *World) gate(now time.Time) {
+	for left := slices.Clone(w.Tasks); len(left) > 0; {
+		first := slices.MinFunc(left, func(a, b *Task) int { return a.due().Compare(b.due()) })
+		if first.due().After(now) {
+			return
 		}
-		if !ended {
-			t.gate(now)
+		w.change(now, func() { first.gate(now) })
+		left = slices.DeleteFunc(left, func(t *Task) bool { return t == first })
+	}
+}
+
+// change lets f change one task, and then lets those look at the gate again for whom a place there may have come free.
+func (w *World) change(now time.Time, f func()) {
+	before := make(map[*Run]Run)
+	for _, r := range w.runs((*Run).Live) {
+		before[r] = *r
+	}
+	f()
+	for r, was := range before {
+		ended := was.active() && !r.active()
+		if ended {
+			r.task.left(!r.Live(), now)
+		}
+		// It held its key or was about to try for it, and now it neither does nor waits for it.
+		if !was.Due.IsZero() && (ended || r.Key != was.Key || r.Due.IsZero() && !r.ForKey) {
+			wake(w.runs(func(r *Run) bool { return r.ForKey && r.Key == was.Key }), now)
 		}
 	}
 }
 
-// attempted is the end of an attempt by itself.
-func (t *Task) attempted(r *Run, now time.Time) {
-	reason := ""
-	if r.late {
-		reason = punctual.ReasonTimeout
-	}
-	switch {
-	case r.replacedBy != nil:
-		r.Blocker = r.replacedBy
-		t.finish(r, punctual.StateCanceled, punctual.ReasonReplaced, now)
-	case !r.fails:
-		t.finish(r, punctual.StateSucceeded, "", now)
-	case r.Attempt < r.retry.MaxAttempts && t.Gone:
-		t.finish(r, punctual.StateFailed, punctual.ReasonRemoved, now)
-	case r.Attempt < r.retry.MaxAttempts:
-		r.State, r.Due = punctual.StatePending, now.Add(r.retry.Initial)
-		t.passOn(now)
-	default:
-		t.finish(r, punctual.StateFailed, reason, now)
-	}
-}
-
-func (t *Task) finish(r *Run, state punctual.State, reason string, now time.Time) {
-	r.end(state, reason, now)
-	t.passOn(now)
-	if t.Delay && t.Next.IsZero() && t.counts() {
+// left follows when a run of the task does not stand in the way any more. A fixed delay counts from its end.
+func (t *Task) left(forGood bool, now time.Time) {
+	wake(t.where((*Run).waits), now)
+	if forGood && t.Delay && t.Next.IsZero() && t.counts() {
 		t.Next = now.Add(t.Every)
 	}
 }
 
-// counts reports whether occurrences are owed at all.
-func (t *Task) counts() bool { return !t.Gone && !t.Def.Disabled && !t.Paused }
+// wake lets the one that has waited longest look at the gate again.
+func wake(waiting []*Run, now time.Time) {
+	if len(waiting) > 0 {
+		waiting[0].Due, waiting[0].ForKey = now, false
+	}
+}
 
-// passOn lets the one that has waited longest look at the gate again.
-func (t *Task) passOn(now time.Time) {
-	if waiting := t.waiting(); len(waiting) > 0 {
-		waiting[0].Due = now
+// attempted is the end of an attempt by itself.
+func (r *Run) attempted(now time.Time) {
+	switch again := r.outcome == punctual.StateFailed && r.Attempt < r.retry.MaxAttempts; {
+	case again && r.task.Gone:
+		r.end(punctual.StateFailed, punctual.ReasonRemoved, now)
+	case again:
+		r.State, r.Due = punctual.StatePending, now.Add(r.retry.Initial)
+	default:
+		r.end(r.outcome, r.because, now)
 	}
 }
 
 // gate sends all that is due to the gate: runs that exist, by due time, and then the occurrences.
 func (t *Task) gate(now time.Time) {
-	var due []*Run
-	for _, r := range t.Runs {
-		if r.State == punctual.StatePending && !r.Due.IsZero() && !r.Due.After(now) {
-			due = append(due, r)
-		}
-	}
+	due := t.where(func(r *Run) bool { return r.pending() && !r.Due.IsZero() && !r.Due.After(now) })
 	slices.SortStableFunc(due, func(a, b *Run) int { return a.Due.Compare(b.Due) })
 	for _, r := range due {
-		if t.enter(r, now); r.State == punctual.StateRunning {
+		asked := r.Trigger == punctual.TriggerManual || r.Trigger == punctual.TriggerRegister
+		if t.enter(r, r.Attempt > 0 || !asked, now); r.State == punctual.StateRunning {
 			t.skips = nil
 		}
 	}
@@ -315,7 +321,7 @@ func (t *Task) gate(now time.Time) {
 func (t *Task) occur(now time.Time) {
 	all := []time.Time{t.Next}
 	if t.late(t.Next, now) { // else the others have their turn
-		all = t.due(now)
+		all = t.owed(now)
 	}
 	t.Next = all[len(all)-1].Add(t.Every)
 	keep := 1
@@ -325,43 +331,25 @@ func (t *Task) occur(now time.Time) {
 	if t.Def.Misfire == punctual.MisfireSkip && t.late(all[len(all)-1], now) {
 		keep = 0
 	}
-	missed, run := all[:max(len(all)-keep, 0)], all[max(len(all)-keep, 0):]
-	if len(missed) > 0 {
+	first := max(len(all)-keep, 0)
+	missed, run := all[:first], all[first:]
+	if len(missed) > 0 || len(run) > 1 {
 		t.skips = nil
 	}
 	if len(run) == 1 {
 		t.occurrence(run[0], now)
 	}
 	if len(missed) > 0 {
-		r := t.create(punctual.TriggerSchedule, missed[0])
-		r.Count = int64(len(missed))
-		if len(missed) > 1 {
-			r.Until = missed[len(missed)-1]
-		}
-		r.end(punctual.StateMissed, punctual.ReasonMisfire, now)
+		t.account(missed, punctual.StateMissed, punctual.ReasonMisfire, now)
 	}
 	if len(run) > 1 {
 		for _, at := range run {
-			r := t.create(punctual.TriggerCatchUp, at)
-			r.Due, r.known = now, true
+			t.create(punctual.TriggerCatchUp, at, now)
 		}
-		t.skips = nil
 	}
 	if t.Delay {
 		t.owe(now, t.busy())
 	}
-}
-
-// busy reports whether a run is active or waits for the gate.
-func (t *Task) busy() bool { return len(t.active()) > 0 || len(t.waiting()) > 0 }
-
-// late reports whether an occurrence is found later than its grace.
-func (t *Task) late(at, now time.Time) bool {
-	grace := t.Def.MisfireGrace
-	if grace == 0 {
-		grace = punctual.DefaultMisfireGrace
-	}
-	return now.Sub(at) > grace
 }
 
 func (t *Task) occurrence(at, now time.Time) {
@@ -369,8 +357,8 @@ func (t *Task) occurrence(at, now time.Time) {
 	if t.late(at, now) {
 		trigger = punctual.TriggerCatchUp
 	}
-	r := t.create(trigger, at)
-	t.enter(r, now)
+	r := t.create(trigger, at, now)
+	t.enter(r, false, now)
 	switch s := t.skips; {
 	case r.State != punctual.StateSkipped:
 		t.skips = nil
@@ -383,28 +371,54 @@ func (t *Task) occurrence(at, now time.Time) {
 	}
 }
 
+// late reports whether an occurrence is found later than its grace.
+func (t *Task) late(at, now time.Time) bool {
+	return now.Sub(at) > cmp.Or(t.Def.MisfireGrace, punctual.DefaultMisfireGrace)
+}
+
+// account makes one row of occurrences that do not run.
+func (t *Task) account(all []time.Time, state punctual.State, reason string, now time.Time) {
+	r := t.create(punctual.TriggerSchedule, all[0], now)
+	if n := len(all); n > 1 {
+		r.Count, r.Until = int64(n), all[n-1]
+	}
+	r.end(state, reason, now)
+}
+
 // enter is what the gate does with one run: it starts, waits, takes the place of another, or ends. Runs that were accepted before are
 // not turned away, and only what the host asks for is not accepted by waiting.
-func (t *Task) enter(r *Run, now time.Time) {
-	asked := r.Trigger == punctual.TriggerManual || r.Trigger == punctual.TriggerRegister
-	accepted := r.Attempt > 0 || r.known && !asked
-	r.known, r.Due = true, time.Time{}
-	r.State = 0 // while it is at the gate it counts nowhere
-	active, waiting := t.active(), t.waiting()
+func (t *Task) enter(r *Run, accepted bool, now time.Time) {
+	r.State, r.Due, r.Key = punctual.StatePending, time.Time{}, t.Def.ConcurrencyKey
+	others := func(which func(*Run) bool) []*Run { return t.where(func(o *Run) bool { return o != r && which(o) }) }
+	active, waiting := others((*Run).active), others((*Run).waits)
+	holders := t.world.runs(func(o *Run) bool { return r.Key != "" && o.active() && o.Key == r.Key })
+	unlimited := t.Def.Overlap == punctual.OverlapAllow && t.Def.MaxActive == 0
+	full := !unlimited && len(active)+len(others((*Run).forKey)) >= max(t.Def.MaxActive, 1)
 	turnAway := func(state punctual.State, reason string) {
 		r.end(state, reason, now)
-		r.Blocker = active[0]
+		if inTheWay := slices.Concat(active, holders); len(inTheWay) > 0 {
+			r.Blocker = inTheWay[0]
+		}
+	}
+	var newer *Run // what it would replace, if that came later
+	for _, o := range append(replaceable(waiting), active[:min(len(active), 1)]...) {
+		if o.number > r.number && !r.At.After(r.made) {
+			newer = o
+		}
 	}
 	switch overlap := t.Def.Overlap; {
-	case len(active) < t.limit():
+	case !full && len(holders) < max(t.Def.ConcurrencyLimit, 1):
 		t.start(r, now)
+	case !full:
+		r.ForKey = true
 	case overlap == punctual.OverlapReplace && r.Attempt > 0:
 		turnAway(punctual.StateFailed, punctual.ReasonReplaced)
+		r.Blocker = cmp.Or(newer, r.Blocker)
+	case overlap == punctual.OverlapReplace && !accepted && newer != nil:
+		r.replaced(newer, now)
 	case overlap == punctual.OverlapReplace && !accepted:
-		r.State = punctual.StatePending
-		t.replace(active[0], waiting, r, now)
+		replace(active, waiting, r, now)
 	case accepted, overlap == punctual.OverlapAllow, overlap == punctual.OverlapQueue && len(waiting) < max(t.Def.MaxQueued, 1):
-		r.State = punctual.StatePending
 	case overlap == punctual.OverlapQueue:
 		turnAway(punctual.StateSkipped, punctual.ReasonQueueFull)
 	default:
@@ -412,91 +426,135 @@ func (t *Task) enter(r *Run, now time.Time) {
 	}
 }
 
-// replace cancels the oldest active run, and the newest of those that came to wait for the same, for r. What makes up for an occurrence and what
-// is repeated keeps its place.
-func (t *Task) replace(oldest *Run, waiting []*Run, r *Run, now time.Time) {
+// replaceable is the newest of those that came to wait for the end of what they replace. What makes up for an occurrence and what is repeated keeps
+// its place.
+func replaceable(waiting []*Run) []*Run {
 	for _, w := range slices.Backward(waiting) {
 		if w.Attempt == 0 && w.Trigger != punctual.TriggerCatchUp && w.Trigger != punctual.TriggerBackfill {
-			w.end(punctual.StateSkipped, punctual.ReasonReplaced, now)
-			w.Blocker = r
-			break
+			return []*Run{w}
 		}
 	}
-	if oldest.replacedBy == nil {
-		oldest.replacedBy, oldest.ends = r, now
+	return nil
+}
+
+// replace cancels the oldest active run, and skips the one that waits for the same, for r.
+func replace(active, waiting []*Run, r *Run, now time.Time) {
+	for _, w := range replaceable(waiting) {
+		w.replaced(r, now)
+	}
+	if len(active) > 0 && active[0].Blocker == nil {
+		a := active[0]
+		a.Due, a.outcome, a.because, a.Blocker = now, punctual.StateCanceled, punctual.ReasonReplaced, r
 	}
 }
 
 func (t *Task) start(r *Run, now time.Time) {
-	r.State, r.Started = punctual.StateRunning, now
+	r.State, r.Started, r.retry = punctual.StateRunning, now, t.Def.Retry
 	r.Attempt++
-	takes, fails := t.Work(t.Def.ID, r.Trigger, r.At, r.Attempt)
-	r.late = t.Def.Timeout > 0 && takes > t.Def.Timeout
-	if r.late {
-		takes, fails = t.Def.Timeout, true
+	takes, fails := t.world.Work(t.ID, r.Trigger, r.At, r.Attempt)
+	r.outcome, r.because = punctual.StateSucceeded, ""
+	if fails {
+		r.outcome = punctual.StateFailed
 	}
-	r.ends, r.fails, r.retry = now.Add(takes), fails, t.Def.Retry
+	if t.Def.Timeout > 0 && takes > t.Def.Timeout {
+		takes, r.outcome, r.because = t.Def.Timeout, punctual.StateFailed, punctual.ReasonTimeout
+	}
+	r.Due = now.Add(takes)
 }
 
-func (t *Task) limit() int {
-	switch {
-	case t.Def.MaxActive > 0:
-		return t.Def.MaxActive
-	case t.Def.Overlap == punctual.OverlapAllow:
-		return 1 << 30
+// create makes a run that goes to the gate now, unless somebody says otherwise.
+func (t *Task) create(trigger punctual.Trigger, at, now time.Time) *Run {
+	t.world.made++
+	r := &Run{
+		task: t, made: now, Trigger: trigger, At: at, Count: 1, State: punctual.StatePending, Due: now, Key: t.Def.ConcurrencyKey, number: t.world.made,
 	}
-	return 1
-}
-
-// drop ends what is pending when a registration or a pause overtakes it. What was asked for by hand stays.
-func (t *Task) drop(reason string, now time.Time) {
-	for _, r := range t.Runs {
-		switch {
-		case r.State != punctual.StatePending:
-		case r.Trigger == punctual.TriggerManual:
-			if r.Due.IsZero() {
-				r.Due = now
-			}
-		case r.Attempt == 0:
-			r.end(punctual.StateSkipped, reason, now)
-		default:
-			r.end(punctual.StateFailed, reason, now)
-		}
-	}
-}
-
-func (t *Task) create(trigger punctual.Trigger, at time.Time) *Run {
-	r := &Run{Trigger: trigger, At: at, Count: 1, State: punctual.StatePending}
 	t.Runs = append(t.Runs, r)
 	return r
 }
 
 func (r *Run) end(state punctual.State, reason string, now time.Time) {
-	r.State, r.Reason, r.Finished, r.Due = state, reason, now, time.Time{}
+	r.State, r.Reason, r.Finished = state, reason, now
+	r.Due, r.ForKey = time.Time{}, false
 }
+
+// replaced ends a run that has not begun, for a newer one.
+func (r *Run) replaced(by *Run, now time.Time) {
+	r.end(punctual.StateSkipped, punctual.ReasonReplaced, now)
+	r.Blocker = by
+}
+
+func (r *Run) active() bool  { return r.State == punctual.StateRunning }
+func (r *Run) pending() bool { return r.State == punctual.StatePending }
+func (r *Run) forKey() bool  { return r.ForKey }
+func (r *Run) waits() bool   { return r.pending() && r.Due.IsZero() && !r.ForKey } // for the gate
 
 // Live reports whether a run may still change.
-func (r *Run) Live() bool {
-	return r.State == punctual.StatePending || r.State == punctual.StateRunning
+func (r *Run) Live() bool { return r.active() || r.pending() }
+
+// busy reports whether a run is active or waits to be.
+func (t *Task) busy() bool {
+	return len(t.where(func(r *Run) bool { return r.active() || r.waits() || r.ForKey })) > 0
 }
 
-func (t *Task) active() []*Run {
-	return t.where(func(r *Run) bool { return r.State == punctual.StateRunning })
-}
-
-// waiting are those that wait for the gate, the longest first.
-func (t *Task) waiting() []*Run {
-	return t.where(func(r *Run) bool { return r.State == punctual.StatePending && r.Due.IsZero() })
-}
-
-func (t *Task) where(which func(*Run) bool) []*Run {
-	var found []*Run
+func (t *Task) where(which func(*Run) bool) (found []*Run) {
 	for _, r := range t.Runs {
 		if which(r) {
 			found = append(found, r)
 		}
 	}
 	return found
+}
+
+// runs are those of all tasks, in the order of their creation.
+func (w *World) runs(which func(*Run) bool) (found []*Run) {
+	for _, t := range w.Tasks {
+		found = append(found, t.where(which)...)
+	}
+	slices.SortFunc(found, func(a, b *Run) int { return cmp.Compare(a.number, b.number) })
+	return found
+}
+
+// counts reports whether occurrences are owed at all.
+func (t *Task) counts() bool { return !t.Gone && !t.Def.Disabled && !t.Paused }
+
+// owe sets the first occurrence after an instant. A fixed delay owes none while a run is on its way whose end it counts from.
+func (t *Task) owe(from time.Time, onItsWay bool) {
+	switch {
+	case t.Delay && onItsWay:
+		t.Next = time.Time{}
+	case t.Delay:
+		t.Next = from.Add(t.Every)
+	default:
+		t.Next = t.after(from)
+	}
+}
+
+// owed are the occurrences from the next one until an instant.
+func (t *Task) owed(now time.Time) []time.Time {
+	all := []time.Time{t.Next}
+	for at := t.Next.Add(t.Every); !t.Delay && !at.After(now); at = at.Add(t.Every) {
+		all = append(all, at)
+	}
+	return all
+}
+
+var never = time.Unix(1<<40, 0)
+
+// due is when the task is to be looked at.
+func (t *Task) due() time.Time {
+	at := earlier(never, t.Next)
+	for _, r := range t.where((*Run).pending) {
+		at = earlier(at, r.Due)
+	}
+	return at
+}
+
+// earlier returns the earlier of two times; a zero one does not count.
+func earlier(a, b time.Time) time.Time {
+	if !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // after is the first occurrence after an instant; the anchor itself is none.
