@@ -275,7 +275,6 @@ func (p *pair) step(r *rapid.T) {
 		}
 		p.up(now.Add(d))
 		p.model.Stop(now)
-		now = now.Add(d)
 	case "advance":
 		// Short steps let operations fall into one run, long ones let runs pile up.
 		most := rapid.SampledFrom([]int{120, 900}).Draw(r, "most")
