@@ -77,6 +77,10 @@ var arrows = []arrow{
 		because: "it says once more what the engine should do, so it takes the engine's words and none of its code",
 	},
 	{
+		from: "internal/foresight", to: []string{".", "store/memory"}, uses: []string{clockModule},
+		because: "it is for tests of the engine and of the suite, which must not need a database",
+	},
+	{
 		from: "store/memory", to: []string{"."}, uses: []string{clockModule},
 		because: "a store knows the contract only: no other store, no executor, no policy",
 	},

@@ -44,12 +44,13 @@ const (
 //
 // One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time.
 // Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
-// takes over from dead instances and trims the ledger (housekeeping.go).
+// takes over from dead instances and trims the ledger (housekeeping.go). Over a store that can, a fourth makes claims ahead (ahead.go).
 type Scheduler struct {
 	config
 	store    Store
-	leaser   Leaser  // nil when the store is not made for sharing
-	watcher  Watcher // nil when the store gives no hints
+	leaser   Leaser   // nil when the store is not made for sharing
+	watcher  Watcher  // nil when the store gives no hints
+	preparer Preparer // nil when claims are not made ahead
 	executor Executor
 	kinds    KindLister // nil when the executor takes all kinds
 	ids      *idSource
@@ -65,6 +66,7 @@ type Scheduler struct {
 	wake      chan struct{} // capacity 1: the loop should look again
 	beatNow   chan struct{} // capacity 1: the beat should not wait for its time
 	keepNow   chan struct{} // capacity 1: nor should housekeeping
+	lookNow   chan struct{} // capacity 1: nor should the lookout
 	stopping  chan struct{} // closed when draining begins
 	landed    chan struct{} // closed when draining and nothing is in flight any more
 	abandoned chan struct{} // closed when nobody waits for results any more
@@ -88,6 +90,7 @@ type Scheduler struct {
 	told     storeClock
 	loop     loopState     // what the loop waits for
 	rests    [helpers]rest // what the helpers wait for
+	ahead    ahead
 	session  sessionState
 	faults   map[string]string // tasks that this instance set aside, with the reason
 	failing  storeFailure
@@ -116,7 +119,7 @@ type storeFailure struct {
 func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s := &Scheduler{
 		config: c, store: store, executor: executor, ids: newIDSource(),
-		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), stopping: make(chan struct{}),
+		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), stopping: make(chan struct{}),
 		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
 		faults:  make(map[string]string),
 		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
@@ -127,6 +130,9 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s.calls, s.endCall = context.WithCancelCause(context.Background())
 	s.leaser, _ = store.(Leaser)
 	s.watcher, _ = store.(Watcher)
+	if s.lookahead > 0 {
+		s.preparer, _ = store.(Preparer)
+	}
 	s.kinds, _ = executor.(KindLister)
 	s.claiming = s.newClaiming()
 	s.finisher.wake = make(chan struct{}, 1)
@@ -174,6 +180,15 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 	defer s.finisher.inBurst(false)
 	for burst := 0; ; {
 		sent := s.now()
+		if c := s.takeReady(); c != nil {
+			reply, err := s.commit(c)
+			if err != nil {
+				s.storeFailed(err)
+				return sent.Add(backoff.next())
+			}
+			burst += len(reply.Started)
+			continue
+		}
 		op, ok := s.beginClaim(min(max(burst, firstBatch), claimBatch))
 		if !ok {
 			return sent.Add(s.maxSleep)
@@ -190,6 +205,7 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 			return s.known(time.Time{}, sent.Add(s.maxSleep))
 		}
 		if wait := reply.NextDue.Sub(reply.Now); wait > 0 {
+			s.foresee(storeClock{reply.NextDue, sent.Add(wait)}, wait)
 			wait = s.spaced(wait)
 			return s.known(sent.Add(wait), sent.Add(min(wait, s.maxSleep)))
 		}
@@ -431,8 +447,12 @@ func (s *Scheduler) stop(timer *clock.Timer) {
 	}
 }
 
-// foldHintLocked returns the given time, or that of a due time that was reported meanwhile if it is sooner and there is a slot for it.
+// foldHintLocked returns the given time, or a sooner one: that of a prepared claim, or that of a due time that was reported meanwhile if there is
+// a slot for it.
 func (s *Scheduler) foldHintLocked(until time.Time) time.Time {
+	if c := s.ahead.ready; c != nil && c.at.local.Before(until) {
+		until = c.at.local
+	}
 	hint := s.loop.hint
 	if hint.IsZero() {
 		return until

@@ -26,6 +26,7 @@ func ExampleNew() {
 		punctual.WithLease(30*time.Second),           // when it dies, others take over after that
 		punctual.WithStoreTimeout(5*time.Second),     // for each call to the store
 		punctual.WithMaxSleep(10*time.Second),        // looks at the store at least that often
+		punctual.WithLookahead(time.Second),          // claims what comes due together up to so long before
 		punctual.WithRetention(30*24*time.Hour, 500), // what the ledger keeps
 		punctual.WithOutputLimit(4<<10),              // bytes of a run's output
 	)

@@ -12,6 +12,7 @@ const (
 	helperBeat helper = iota
 	helperHousekeeping
 	helperFinisher
+	helperLookout
 	helpers // how many there are
 )
 
@@ -97,8 +98,11 @@ func (s *Scheduler) rouseLocked(h helper) {
 
 // rouses is the channel, of capacity one, that ends the sleep of a helper.
 func (s *Scheduler) rouses(h helper) chan struct{} {
-	if h == helperHousekeeping {
+	switch h {
+	case helperHousekeeping:
 		return s.keepNow
+	case helperLookout:
+		return s.lookNow
 	}
 	return s.beatNow
 }

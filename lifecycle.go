@@ -41,6 +41,10 @@ func (s *Scheduler) Start(ctx context.Context) error {
 	if s.watcher != nil {
 		jobs = append(jobs, s.runWatch)
 	}
+	if s.preparer != nil {
+		jobs = append(jobs, s.runLookout)
+		s.rests[helperLookout].working = true
+	}
 	var running sync.WaitGroup
 	for _, job := range jobs {
 		running.Go(job)

@@ -17,6 +17,7 @@ const (
 	DefaultStoreTimeout = 10 * time.Second
 	DefaultRetention    = 90 * 24 * time.Hour
 	DefaultMaxSleep     = 30 * time.Second
+	DefaultLookahead    = 500 * time.Millisecond
 )
 
 const (
@@ -41,6 +42,7 @@ type config struct {
 	outputLimit  int
 	storeTimeout time.Duration
 	maxSleep     time.Duration
+	lookahead    time.Duration
 	retention    time.Duration
 	keepRuns     int
 	kindLimits   map[string]kindLimit
@@ -50,7 +52,7 @@ func defaultConfig() config {
 	return config{
 		clock: clock.New(), logger: slog.New(slog.DiscardHandler), concurrency: DefaultConcurrency,
 		register: RunImmediatelyOnRegister, instance: defaultInstance(), lease: DefaultLease, outputLimit: DefaultOutputLimit,
-		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxSleep: DefaultMaxSleep,
+		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxSleep: DefaultMaxSleep, lookahead: DefaultLookahead,
 	}
 }
 
@@ -238,6 +240,20 @@ func WithMaxSleep(d time.Duration) Option {
 			return badOption("WithMaxSleep", "%v is not between 1ms and 24h", d)
 		}
 		o.maxSleep = d
+		return nil
+	}
+}
+
+// WithLookahead sets how long before an instant the Scheduler may begin to claim what comes due at it, if that is much (128 tasks and more) and
+// the store is a Preparer. It begins only as early as the number of tasks asks for, and commits at the instant by the store's clock: nothing
+// starts early, and a burst is not late by the time that its claims take. Who edits one of these tasks meanwhile waits until then. Default
+// 500 ms, at most 5 s; zero makes no claims ahead.
+func WithLookahead(d time.Duration) Option {
+	return func(o *config) error {
+		if d < 0 || d > 5*time.Second {
+			return badOption("WithLookahead", "%v is not between 0 and 5s", d)
+		}
+		o.lookahead = d
 		return nil
 	}
 }

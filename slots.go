@@ -86,17 +86,28 @@ func (s *Scheduler) holdMore(o *op, n int) {
 func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
 
 func (s *Scheduler) openOpLocked(slots int) op {
+	s.reserve += slots
+	return op{seq: s.callLocked(), session: s.session.id, slots: slots}
+}
+
+// callLocked counts a store call that begins and returns its number, and returnedLocked says that it is over. One that is over already may be
+// meant.
+func (s *Scheduler) callLocked() uint64 {
 	s.opSeq++
 	s.ops = append(s.ops, s.opSeq)
-	s.reserve += slots
-	return op{seq: s.opSeq, session: s.session.id, slots: slots}
+	return s.opSeq
+}
+
+func (s *Scheduler) returnedLocked(seq uint64) {
+	if i := slices.Index(s.ops, seq); i >= 0 {
+		s.ops = slices.Delete(s.ops, i, i+1)
+	}
 }
 
 // endOp gives back what the call held and did not use; slots of started runs, whose kinds are given, were taken over by their flights.
 func (s *Scheduler) endOp(o *op, started []string) {
 	s.mu.Lock()
-	i := slices.Index(s.ops, o.seq)
-	s.ops = slices.Delete(s.ops, i, i+1)
+	s.returnedLocked(o.seq)
 	o.ended = true
 	s.reserve -= o.slots
 	s.returnKindsLocked(o, started)

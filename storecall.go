@@ -8,7 +8,8 @@ import (
 
 // StoreCall is one call of a Scheduler to its store.
 type StoreCall struct {
-	// Method is the method of Store or Leaser in lower case: "claim", "edit", "finish", "beat", ...
+	// Method is the method of Store or Leaser in lower case: "claim", "edit", "finish", "beat", ... A claim made
+	// ahead is "upcoming", "prepare", "extend", and "commit" or "cancel".
 	Method string
 	// At is when the call began, by the Scheduler's clock.
 	At time.Time

@@ -69,8 +69,9 @@ type trap struct {
 type moment string
 
 const (
-	claimed moment = "claimed" // the claim is committed, host code has not begun
-	ended   moment = "ended"   // host code has ended, the result is not handed in
+	prepared moment = "prepared" // a claim is made ahead, and waits for its instant
+	claimed  moment = "claimed"  // the claim is committed, host code has not begun
+	ended    moment = "ended"    // host code has ended, the result is not handed in
 )
 
 type deed string
@@ -356,13 +357,55 @@ func signalSelf(s syscall.Signal) {
 // wrap puts the worker before its store.
 func (w *worker) wrap(store Store) punctual.Store {
 	seen := &witnessed{store, w}
-	if watcher, ok := store.(punctual.Watcher); ok {
+	watcher, watches := store.(punctual.Watcher)
+	preparer, prepares := store.(punctual.Preparer)
+	switch {
+	case watches && prepares:
+		return &struct {
+			*witnessed
+			punctual.Watcher
+			punctual.Preparer
+		}{seen, watcher, &foreseeing{preparer, w}}
+	case watches:
 		return &struct {
 			*witnessed
 			punctual.Watcher
 		}{seen, watcher}
 	}
 	return seen
+}
+
+// foreseeing is a store whose claims made ahead the worker tells of.
+type foreseeing struct {
+	punctual.Preparer
+	w *worker
+}
+
+func (s *foreseeing) Prepare(ctx context.Context, req punctual.PrepareRequest) (punctual.Prepared, error) {
+	decide := req.Decide
+	var tasks []string
+	req.Decide = func(v punctual.View) (punctual.Change, error) {
+		tasks = append(tasks, v.Record.Task.ID)
+		return decide(v)
+	}
+	p, err := s.Preparer.Prepare(ctx, req)
+	if p == nil {
+		return nil, err
+	}
+	s.w.spring(prepared, tasks)
+	return &waiting{p, s.w}, err
+}
+
+// waiting is a claim that waits for its instant.
+type waiting struct {
+	punctual.Prepared
+	w *worker
+}
+
+func (p *waiting) Commit(ctx context.Context, now time.Time) (punctual.ClaimReply, error) {
+	reply, err := p.Prepared.Commit(ctx, p.w.storeTime(now))
+	p.w.claimed(&reply)
+	return reply, err
 }
 
 // witnessed is a store whose calls the worker tells of.
@@ -374,20 +417,22 @@ type witnessed struct {
 func (s *witnessed) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
 	req.Now = s.w.storeTime(req.Now)
 	reply, err := s.Store.Claim(ctx, req)
-	if len(reply.Started) == 0 {
-		return reply, err
-	}
 	if len(reply.Started) > req.Limit {
 		s.w.tell(note{What: isTooMany, Number: len(reply.Started)})
 	}
+	s.w.claimed(&reply)
+	return reply, err
+}
+
+// claimed tells of what a claim has started.
+func (w *worker) claimed(reply *punctual.ClaimReply) {
 	tasks := make([]string, len(reply.Started))
 	for i := range reply.Started {
 		run := &reply.Started[i]
 		tasks[i] = run.TaskID
-		s.w.tell(note{What: isClaimed, Run: run.ID, Task: run.TaskID, Attempt: run.Attempt, Session: run.Session, From: reply.Now.UnixMicro()})
+		w.tell(note{What: isClaimed, Run: run.ID, Task: run.TaskID, Attempt: run.Attempt, Session: run.Session, From: reply.Now.UnixMicro()})
 	}
-	s.w.spring(claimed, tasks)
-	return reply, err
+	w.spring(claimed, tasks)
 }
 
 func (s *witnessed) Finish(ctx context.Context, req punctual.FinishRequest) (punctual.FinishReply, error) {

@@ -68,6 +68,11 @@ type claim struct {
 // spot is where a task stands among what is due; all are nil when it stands nowhere.
 type spot struct{ kind, priority, due, id any }
 
+// inOrder compares by due order.
+func inOrder(a, b *candidate) int {
+	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id))
+}
+
 // started is a run that the claim wants to start.
 type started struct {
 	task *candidate
@@ -142,7 +147,7 @@ func (c *claim) lock() error {
 		d.stored = true
 	}
 	c.due = append(tasks, runs...)
-	slices.SortFunc(c.due, func(a, b *candidate) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(c.due, inOrder)
 	seen := make(map[string]bool, len(c.due))
 	c.due = slices.DeleteFunc(c.due, func(d *candidate) bool {
 		again := seen[d.id]
@@ -218,17 +223,17 @@ func (c *claim) decideAll() {
 		c.writes.add(d.id, &v, due, &change)
 		bounded := v.Slots < c.req.Limit-len(c.started)
 		c.begin(d, &change)
-		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
-			c.reply.Decided++
-		}
 		if change.Deferred && !bounded || len(c.started) >= c.req.Limit {
 			return
 		}
 	}
 }
 
-// begin counts what a change starts.
+// begin counts a change and what it starts.
 func (c *claim) begin(d *candidate, change *punctual.Change) {
+	if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+		c.reply.Decided++
+	}
 	for _, rows := range [][]punctual.Run{change.Update, change.Insert} {
 		for i := range rows {
 			run := &rows[i]
@@ -295,7 +300,13 @@ func (c *claim) finish() error {
 	if err := t.commit(); err != nil {
 		return err
 	}
-	c.reply.Started = make([]punctual.Run, 0, len(c.started))
+	c.answer()
+	return nil
+}
+
+// answer adds the runs that were started, once all is written.
+func (c *claim) answer() {
+	c.reply.Started = slices.Grow(c.reply.Started, len(c.started))
 	for _, s := range c.started {
 		if !c.writes.wrote(s.run.ID) {
 			continue
@@ -304,5 +315,4 @@ func (c *claim) finish() error {
 		run.Payload, run.Labels, run.History = slices.Clone(s.task.Task.Payload), maps.Clone(s.task.Task.Labels), cutHistory(run.History)
 		c.reply.Started = append(c.reply.Started, run)
 	}
-	return nil
 }

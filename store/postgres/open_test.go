@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -213,6 +214,74 @@ func TestVanishedPeerGivesItsRowsBack(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"free", "held"}, claimed, "the other task is not kept waiting")
+}
+
+// begins decides that what is due of a task begins.
+func begins(v punctual.View) (punctual.Change, error) {
+	status := v.Record.Status
+	run := punctual.Run{
+		ID: "run of " + v.Record.Task.ID, TaskID: v.Record.Task.ID, Trigger: punctual.TriggerSchedule, ScheduledAt: status.NextRunAt, Count: 1,
+		State: punctual.StateRunning, Attempt: 1, StartedAt: v.Now, CreatedAt: v.Now,
+	}
+	status.LastOccurrence, status.NextRunAt = status.NextRunAt, time.Time{}
+	return punctual.Change{Status: &status, Insert: []punctual.Run{run}}, nil
+}
+
+// owing adds a task that comes due at an instant.
+func owing(t *testing.T, store *postgres.Store, id string, at time.Time) {
+	t.Helper()
+	_, err := store.Edit(t.Context(), punctual.EditRequest{TaskID: id, Decide: func(punctual.View) (punctual.Change, error) {
+		return punctual.Change{Task: &punctual.Task{ID: id, Schedule: punctual.Every(time.Hour), Revision: 1}, Status: &punctual.Status{NextRunAt: at}}, nil
+	}})
+	require.NoError(t, err)
+}
+
+// An instance that vanishes between the preparation of a claim and its commit keeps others from its tasks for a second, and then its commit fails.
+func TestPreparedClaimOfAVanishedPeerIsGivenUp(t *testing.T) {
+	schema := newSchema(t)
+	vanished, store := open(t, schema), open(t, schema)
+	at := time.Now().Add(-time.Minute).Truncate(time.Second)
+	owing(t, store, "held", at)
+	claim, err := vanished.Prepare(t.Context(), punctual.PrepareRequest{At: at, Limit: 10, Decide: begins})
+	require.NoError(t, err)
+	require.NotNil(t, claim)
+	began, looks := time.Now(), 0
+	for started := 0; started == 0; looks++ {
+		require.Less(t, time.Since(began), 20*time.Second)
+		reply, err := store.Claim(t.Context(), punctual.ClaimRequest{Limit: 10, Decide: begins})
+		require.NoError(t, err)
+		started = len(reply.Started)
+	}
+	assert.Greater(t, looks, 1, "the task was held")
+	_, err = claim.Commit(t.Context(), time.Time{})
+	require.ErrorIs(t, err, punctual.ErrUnavailable)
+	run, err := store.Run(t.Context(), "run of held")
+	require.NoError(t, err)
+	assert.True(t, run.StartedAt.After(at), "the run is the other instance's")
+}
+
+// A pool of few connections is not made to do without one of them until an instant comes.
+func TestSmallPoolsAreNotHeld(t *testing.T) {
+	schema := newSchema(t)
+	at := time.Now().Add(time.Hour).Truncate(time.Second)
+	owing(t, open(t, schema), "task", at)
+	for conns, takes := range map[int32]bool{3: false, 4: true} {
+		config, err := pgxpool.ParseConfig(dsn)
+		require.NoError(t, err)
+		config.MaxConns = conns
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		store, err := postgres.New(t.Context(), pool, postgres.WithSchema(schema))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		claim, err := store.Prepare(t.Context(), punctual.PrepareRequest{At: at, Limit: 10, Decide: begins})
+		require.NoError(t, err)
+		assert.Equal(t, takes, claim != nil, "of %d connections", conns)
+		if claim != nil {
+			claim.Cancel(t.Context())
+		}
+	}
 }
 
 func TestEditsWithinATransactionOfTheHost(t *testing.T) {

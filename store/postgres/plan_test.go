@@ -220,6 +220,8 @@ func checkHotStatements(t *testing.T, s *Store) {
 		dueTasks.all: {punctual.TaskFormat, none, us, 100}, dueTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
 		dueRuns.all: {punctual.TaskFormat, none, us, 100}, dueRuns.some: {punctual.TaskFormat, none, us, 100, kinds},
 		nextTask.all: {punctual.TaskFormat, none, "", 0, us, "task-2", us}, nextTask.some: {punctual.TaskFormat, none, "", 0, us, "task-2", us, kinds},
+		upcomingTasks.all: {punctual.TaskFormat, none, us, 100}, upcomingTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
+		preparedTasks.all: {punctual.TaskFormat, none, us, 100}, preparedTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
 		overdueTasks: {punctual.TaskFormat, none, us, us}, overdueRuns: {punctual.TaskFormat, none, us, us},
 		nextRun.all: {punctual.TaskFormat, none, nil, nil, nil, nil, us}, nextRun.some: {punctual.TaskFormat, none, nil, nil, nil, nil, us, kinds},
 		selectLive: {ids}, lockTask: {"task-2"}, lockRunning: {ids},
@@ -282,6 +284,17 @@ func checkHotStatements(t *testing.T, s *Store) {
 		}
 		text := plan(t, s, due.some, punctual.TaskFormat, none, us, 20, foreign)
 		assert.Less(t, pages(text), 100, "pages that a claim of other kinds touches among %d tasks: %s", stored(t), text)
+	}
+	for _, at := range []source{upcomingTasks, preparedTasks} {
+		const crowd, nobody = int64(9e15), int64(8e15) // half of all tasks come due at one of these instants, and none at the other
+		assert.Contains(t, plan(t, s, at.some, punctual.TaskFormat, none, crowd, 20, kinds), "using tasks_due")
+		for instant, most := range map[int64]int{crowd: 400, nobody: 100} {
+			for _, text := range []string{
+				plan(t, s, at.all, punctual.TaskFormat, none, instant, 20), plan(t, s, at.some, punctual.TaskFormat, none, instant, 20, kinds),
+			} {
+				assert.Less(t, pages(text), most, "pages that are touched for 20 of the tasks of one instant among %d: %s", stored(t), text)
+			}
+		}
 	}
 	for _, next := range []string{nextTask.all, nextTask.some} {
 		args := []any{punctual.TaskFormat, none, "", 0, int64(100), "task-100", us, kinds}

@@ -152,16 +152,26 @@ func (s *Store) once(ctx context.Context, pool *pgxpool.Pool, beginning string, 
 		return err
 	}
 	defer conn.Release()
+	t := s.begin(ctx, conn, beginning, vanished)
+	return joined(work(t), abandon(ctx, conn))
+}
+
+// begin begins a transaction, together with whatever is queued and sent first. For so long the server waits for somebody who says nothing.
+func (s *Store) begin(ctx context.Context, conn *pgxpool.Conn, beginning string, silence time.Duration) *txn {
 	t := &txn{s: s, ctx: ctx, link: conn, batch: &pgx.Batch{}}
 	t.queue(beginning)
 	if beginning == begin {
-		t.queue(setUp, fmt.Sprint(vanished.Milliseconds()), "0")
+		t.queue(setUp, fmt.Sprint(silence.Milliseconds()), "0")
 	}
-	err = work(t)
-	if raw := conn.Conn(); !raw.IsClosed() && raw.PgConn().TxStatus() != 'I' {
-		if _, back := raw.Exec(ctx, rollback, pgx.QueryExecModeExec); back != nil {
-			err = joined(err, back)
-		}
+	return t
+}
+
+// abandon ends a transaction that was not committed, if there is one.
+func abandon(ctx context.Context, conn *pgxpool.Conn) error {
+	raw := conn.Conn()
+	if raw.IsClosed() || raw.PgConn().TxStatus() == 'I' {
+		return nil
 	}
+	_, err := raw.Exec(ctx, rollback, pgx.QueryExecModeExec)
 	return err
 }

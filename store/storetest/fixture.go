@@ -24,13 +24,14 @@ type reporter interface {
 // fixture is a store with one instance at work on it, and what cases do with them.
 type fixture struct {
 	reporter
-	ctx     context.Context
-	store   punctual.Store
-	leaser  punctual.Leaser  // nil when the store is none
-	watcher punctual.Watcher // nil when the store is none
-	second  func() punctual.Store
-	reopen  func() punctual.Store // nil when the caller did not say how
-	rounds  int
+	ctx      context.Context
+	store    punctual.Store
+	leaser   punctual.Leaser   // nil when the store is none
+	watcher  punctual.Watcher  // nil when the store is none
+	preparer punctual.Preparer // nil when the store is none
+	second   func() punctual.Store
+	reopen   func() punctual.Store // nil when the caller did not say how
+	rounds   int
 
 	now     time.Time // the Now of requests
 	session string    // the instance's session; empty when the store is no Leaser
@@ -53,6 +54,7 @@ func newFixture(r reporter, store punctual.Store, rounds int) *fixture {
 	f := &fixture{reporter: r, ctx: context.Background(), store: store, rounds: rounds, now: noon, serial: new(atomic.Int64)}
 	f.leaser, _ = store.(punctual.Leaser)
 	f.watcher, _ = store.(punctual.Watcher)
+	f.preparer, _ = store.(punctual.Preparer)
 	f.second = func() punctual.Store { return store }
 	return f
 }
@@ -64,6 +66,8 @@ func (f *fixture) lacks(n need) string {
 		return "the store is no punctual.Leaser"
 	case n&needWatcher != 0 && f.watcher == nil:
 		return "the store is no punctual.Watcher"
+	case n&needPreparer != 0 && f.preparer == nil:
+		return "the store is no punctual.Preparer"
 	case n&needReopen != 0 && f.reopen == nil:
 		return "no WithReopen"
 	}

@@ -5,8 +5,8 @@
 //	}
 //
 // The cases drive the store directly, with decide functions written by hand and with explicit times, so none of them sleeps.
-// They check every rule in the comments of punctual.Store, and of punctual.Leaser and punctual.Watcher if the store has their
-// methods: what each call does, what it refuses, what it leaves alone, and that it stays so while many goroutines call at once.
+// They check every rule in the comments of punctual.Store, and of punctual.Leaser, punctual.Watcher and punctual.Preparer if the store
+// has their methods: what each call does, what it refuses, what it leaves alone, and that it stays so while many goroutines call at once.
 // A last group runs whole Schedulers over the store. A failure prints the rule that was broken.
 package storetest
 
@@ -92,6 +92,7 @@ var groups = []group{
 	{"context", contextCases},
 	{"lease", leaseCases},
 	{"watch", watchCases},
+	{"prepare", prepareCases},
 	{"race", slices.Concat(raceCases, readCases)},
 	{"durable", durableCases},
 	{"engines", engineCases},
@@ -113,6 +114,7 @@ const (
 	needLeaser need = 1 << iota
 	needWatcher
 	needReopen
+	needPreparer
 )
 
 // run checks one rule, and names it if it was broken.
