@@ -230,11 +230,19 @@ type room struct {
 	at     [1]time.Time
 }
 
-// decideDue says what becomes of a task that Claim found due: first its pending runs, then its occurrences. The answer may lie in the room.
-func (r *rules) decideDue(v View, room *room) (Change, error) {
+// decideDue says what becomes of a task that Claim found due. The answer may lie in the room.
+func (r *rules) decideDue(v *View, room *room) (Change, error) {
+	if c, usual := r.decideUsual(v, room); usual {
+		return c, nil
+	}
+	return r.decideAnyDue(v, room)
+}
+
+// decideAnyDue decides about any task that is due: first about its pending runs, then about its occurrences.
+func (r *rules) decideAnyDue(v *View, room *room) (Change, error) {
 	room.status = v.Record.Status
 	task, status := &v.Record.Task, &room.status
-	g := newGate(task, &v)
+	g := newGate(task, v)
 	var c Change
 	pending := append(room.run[:0], v.Pending...)
 	for i := range pending {
@@ -256,7 +264,7 @@ func (r *rules) decideDue(v View, room *room) (Change, error) {
 	if status.NextRunAt.IsZero() || status.NextRunAt.After(v.Now) || !r.mayRun(task.Kind) {
 		return c, nil
 	}
-	if err := r.decideOccurrences(&v, &g, room, &c); err != nil {
+	if err := r.decideOccurrences(v, &g, room, &c); err != nil {
 		return Change{}, err
 	}
 	return c, nil

@@ -3,7 +3,6 @@ package punctual
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -42,7 +41,8 @@ const (
 // Scheduler is one instance of the engine over a Store; many may share one durable Store. Make it with New. All methods are safe for
 // concurrent use, and all may be called from inside a run.
 //
-// One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time.
+// One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time. In a burst another one
+// hands over what it has claimed while it makes the next claim (claiming.go).
 // Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
 // takes over from dead instances and trims the ledger (housekeeping.go). Over a store that can, a fourth makes claims ahead (ahead.go).
 type Scheduler struct {
@@ -58,6 +58,7 @@ type Scheduler struct {
 	hangar   hangar
 	rules    rules             // without session
 	claiming *claiming         // the loop's alone, as is what follows
+	handover handover          // of the claim before
 	timer    *clock.Timer      // that it does not wait for; nil for none
 	tight    int               // claims in a row after which the next due time was nearer than spacing
 	judged   time.Time         // when it looked at Health
@@ -178,6 +179,7 @@ func (s *Scheduler) run() {
 // claimDue claims and dispatches until nothing more is due or can be started, and returns when to look again.
 func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 	defer s.finisher.inBurst(false)
+	defer s.handedOver()
 	for burst := 0; ; {
 		sent := s.now()
 		if c := s.takeReady(); c != nil {
@@ -225,152 +227,6 @@ func (s *Scheduler) spaced(wait time.Duration) time.Duration {
 		return wait
 	}
 	return spacing
-}
-
-// claim makes one claim and dispatches what it started.
-func (s *Scheduler) claim(op op) (ClaimReply, error) {
-	made := s.claiming
-	made.begin(op)
-	req := ClaimRequest{
-		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
-		Decide: made.decideIt,
-	}
-	sent := s.clock.Now()
-	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
-	if err != nil {
-		s.endOp(&made.op, nil)
-		s.claiming = s.newClaiming() // who gave the call up may still be at it
-		return reply, err
-	}
-	s.storeTold(sent, reply.Now)
-	s.claimed(made, &reply)
-	return reply, nil
-}
-
-// claimed tells of what a claim has decided, dispatches what it started, and ends its op.
-func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
-	var started []string // kinds
-	defer func() { s.endOp(&made.op, started) }()
-	defer made.clear()
-	s.finisher.inBurst(len(reply.Started) >= manyStarts)
-	made.started = reply.Started
-	for _, fault := range reply.SetAside {
-		made.forget(fault.TaskID)
-		s.setAside(fault)
-	}
-	for i := range made.decisions {
-		s.announce(&made.decisions[i].change)
-	}
-	var contexts []runContext
-	made.flights = s.hangar.take(made.flights, len(reply.Started))
-	for i, f := range made.flights {
-		run := &reply.Started[i]
-		if i%contextBlock == 0 {
-			contexts = make([]runContext, min(len(made.flights)-i, contextBlock))
-		}
-		s.prepare(f, &contexts[i%contextBlock], run, &made.of(run.TaskID).conduct)
-		if made.op.kinds != nil {
-			started = append(started, run.Kind)
-		}
-	}
-	s.dispatch(made.flights...)
-	for i := range made.decisions {
-		s.carryOut(made.decisions[i].change.Cancel)
-	}
-}
-
-// claiming is what the claim under way has decided, and room for it that the next claim uses again. Only the loop has it.
-type claiming struct {
-	scheduler *Scheduler
-	op        op
-	rules     rules
-	decideIt  DecideFunc // decide
-	decisions []decision
-	number    map[string]int // of a task's decision
-	last      int            // the number of the one that was asked for last
-	starts    int            // that the decisions come to
-	short     bool           // one of them was made with too few slots
-	started   []Run
-	flights   []*flight
-}
-
-func (s *Scheduler) newClaiming() *claiming {
-	c := &claiming{scheduler: s}
-	c.decideIt = c.decide
-	return c
-}
-
-// begin makes room for the decisions of a new claim.
-func (c *claiming) begin(op op) {
-	c.op, c.rules, c.short = op, c.scheduler.rulesFor(op.session), false
-}
-
-// decide is the claim's decide function.
-func (c *claiming) decide(v View) (Change, error) {
-	d := c.decision(v.Record)
-	v.Slots = c.scheduler.slotsForDue(&c.op, c, &v)
-	var err error
-	d.change, err = c.rules.decideDue(v, &d.room)
-	c.starts += d.change.Starts()
-	return d.change, err
-}
-
-// decision is what one claim last decided about a task.
-type decision struct {
-	taskID  string
-	change  Change
-	conduct conduct
-	room    room
-}
-
-// decision returns the place for what is decided about a task: the one that it has already when it is decided again.
-func (c *claiming) decision(record *Record) *decision {
-	id := record.Task.ID
-	n, again := c.number[id]
-	if !again {
-		if c.number == nil {
-			c.number = make(map[string]int)
-		}
-		n = len(c.decisions)
-		c.number[id] = n
-		c.decisions = append(c.decisions, decision{taskID: id, conduct: record.Task.conduct()})
-	}
-	d := &c.decisions[n]
-	if again {
-		c.starts -= d.change.Starts()
-		*d = decision{taskID: id, conduct: record.Task.conduct()}
-	}
-	return d
-}
-
-// of returns the decision about a task. Runs start in the order of the decisions, so it is mostly the one asked for last or the next.
-func (c *claiming) of(taskID string) *decision {
-	for range 2 {
-		if c.last < len(c.decisions) && c.decisions[c.last].taskID == taskID {
-			return &c.decisions[c.last]
-		}
-		c.last++
-	}
-	c.last = c.number[taskID]
-	return &c.decisions[c.last]
-}
-
-// forget drops what was decided about a task that was set aside.
-func (c *claiming) forget(taskID string) {
-	if n, ok := c.number[taskID]; ok {
-		c.starts -= c.decisions[n].change.Starts()
-		c.decisions[n] = decision{}
-	}
-}
-
-// clear keeps the room and nothing that it held.
-func (c *claiming) clear() {
-	clear(c.decisions)
-	clear(c.started)
-	clear(c.flights)
-	clear(c.number)
-	c.starts, c.last = 0, 0
-	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
 }
 
 func (s *Scheduler) setAside(fault Fault) {

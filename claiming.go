@@ -1,0 +1,225 @@
+package punctual
+
+import (
+	"context"
+	"hash/maphash"
+	"maps"
+)
+
+// claim makes one claim and dispatches what it started. When that is much, another goroutine does it while the loop goes on with the next
+// claim: in a burst both have about as much to do as one processor can.
+func (s *Scheduler) claim(op op) (ClaimReply, error) {
+	made := s.claiming
+	made.begin(op)
+	req := ClaimRequest{
+		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
+		Decide: made.decideIt,
+	}
+	sent := s.clock.Now()
+	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
+	if err != nil {
+		s.endOp(&made.op, nil)
+		s.claiming = s.newClaiming() // who gave the call up may still be at it
+		return reply, err
+	}
+	s.storeTold(sent, reply.Now)
+	if len(reply.Started) < manyStarts || op.kinds != nil {
+		s.claimed(made, &reply)
+	} else {
+		s.claimedAside(made, reply)
+	}
+	return reply, nil
+}
+
+// claimed hands over what a claim has decided.
+func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
+	s.handedOver()
+	s.handOver(made, reply)
+}
+
+// handover is the one that is under way.
+type handover struct {
+	done  chan struct{} // closed at its end; nil for none under way
+	spare *claiming     // that the loop takes when it begins; nil for a new one
+}
+
+// claimedAside does what claimed does, in a goroutine of its own, and lets the loop have another claiming.
+func (s *Scheduler) claimedAside(made *claiming, reply ClaimReply) {
+	s.handedOver()
+	next := s.handover.spare
+	if next == nil {
+		next = s.newClaiming()
+	}
+	done := make(chan struct{})
+	s.claiming, s.handover = next, handover{done, made}
+	go func() {
+		defer close(done)
+		s.handOver(made, &reply)
+	}()
+}
+
+// handedOver waits for the end of the handover, so that they follow each other in the order of the claims.
+func (s *Scheduler) handedOver() {
+	if s.handover.done != nil {
+		<-s.handover.done
+		s.handover.done = nil
+	}
+}
+
+// handOver tells of what a claim has decided, dispatches what it started, and ends its op.
+func (s *Scheduler) handOver(made *claiming, reply *ClaimReply) {
+	var started []string // kinds
+	defer func() { s.endOp(&made.op, started) }()
+	defer made.clear()
+	s.finisher.inBurst(len(reply.Started) >= manyStarts)
+	made.started = reply.Started
+	for _, fault := range reply.SetAside {
+		made.forget(fault.TaskID)
+		s.setAside(fault)
+	}
+	for i := range made.decisions {
+		s.announce(&made.decisions[i].change)
+	}
+	var contexts []runContext
+	made.flights = s.hangar.take(made.flights, len(reply.Started))
+	for i, f := range made.flights {
+		run := &reply.Started[i]
+		if i%contextBlock == 0 {
+			contexts = make([]runContext, min(len(made.flights)-i, contextBlock))
+		}
+		s.prepare(f, &contexts[i%contextBlock], run, &made.of(run.TaskID).conduct)
+		if made.op.kinds != nil {
+			started = append(started, run.Kind)
+		}
+	}
+	s.dispatch(made.flights...)
+	for i := range made.decisions {
+		s.carryOut(made.decisions[i].change.Cancel)
+	}
+}
+
+// claiming is what a claim has decided, and room for it that a later claim uses again.
+type claiming struct {
+	scheduler *Scheduler
+	op        op
+	rules     rules
+	decideIt  DecideFunc // decide
+	decisions []decision
+	places    []int32 // of the decisions, by task: see place
+	last      int     // the number of the one that was asked for last
+	starts    int     // that the decisions come to
+	short     bool    // one of them was made with too few slots
+	started   []Run
+	flights   []*flight
+}
+
+func (s *Scheduler) newClaiming() *claiming {
+	c := &claiming{scheduler: s}
+	c.decideIt = c.decide
+	return c
+}
+
+// begin makes room for the decisions of a new claim.
+func (c *claiming) begin(op op) {
+	c.op, c.rules, c.short = op, c.scheduler.rulesFor(op.session), false
+}
+
+// decide is the claim's decide function.
+func (c *claiming) decide(v View) (Change, error) {
+	d := c.decision(v.Record)
+	v.Slots = c.scheduler.slotsForDue(&c.op, c, &v)
+	var err error
+	d.change, err = c.rules.decideDue(&v, &d.room)
+	c.starts += d.change.Starts()
+	return d.change, err
+}
+
+// decision is what one claim last decided about a task.
+type decision struct {
+	taskID  string
+	change  Change
+	conduct conduct
+	room    room
+}
+
+// decision returns the room for what is decided about a task: that which it has already when it is decided again.
+func (c *claiming) decision(record *Record) *decision {
+	task := &record.Task
+	if 2*len(c.decisions) >= len(c.places) {
+		c.spread()
+	}
+	place := c.place(task.ID)
+	n := int(*place) - 1
+	switch {
+	case n >= 0:
+		c.starts -= c.decisions[n].change.Starts()
+		c.decisions[n] = decision{}
+	case len(c.decisions) < cap(c.decisions):
+		n = len(c.decisions)
+		c.decisions = c.decisions[:n+1] // clear leaves nothing there
+	default:
+		n = len(c.decisions)
+		c.decisions = append(c.decisions, decision{})
+	}
+	*place = int32(n) + 1
+	d := &c.decisions[n]
+	d.taskID, d.conduct = task.ID, task.conduct()
+	return d
+}
+
+// placeSeed is for place.
+var placeSeed = maphash.MakeSeed()
+
+// place returns where one more than the number of a task's decision is written; zero stands there when nothing was decided about the task. All
+// of that is cleared for each claim, which a map is not in a moment: a task's place goes by its hash, and it is the next free one if another
+// has that.
+func (c *claiming) place(taskID string) *int32 {
+	for i := maphash.String(placeSeed, taskID); ; i++ {
+		p := &c.places[i%uint64(len(c.places))]
+		if *p == 0 || c.decisions[*p-1].taskID == taskID {
+			return p
+		}
+	}
+}
+
+// spread makes twice as many places, so that most are free.
+func (c *claiming) spread() {
+	c.places = make([]int32, max(2*len(c.places), 16))
+	for n := range c.decisions {
+		*c.place(c.decisions[n].taskID) = int32(n) + 1
+	}
+}
+
+// of returns the decision about a task. Runs start in the order of the decisions, so it is mostly the one asked for last or the next.
+func (c *claiming) of(taskID string) *decision {
+	for range 2 {
+		if c.last < len(c.decisions) && c.decisions[c.last].taskID == taskID {
+			return &c.decisions[c.last]
+		}
+		c.last++
+	}
+	c.last = max(int(*c.place(taskID))-1, 0)
+	return &c.decisions[c.last]
+}
+
+// forget drops what was decided about a task that was set aside.
+func (c *claiming) forget(taskID string) {
+	if len(c.decisions) == 0 {
+		return
+	}
+	if n := *c.place(taskID); n > 0 {
+		d := &c.decisions[n-1]
+		c.starts -= d.change.Starts()
+		*d = decision{taskID: taskID}
+	}
+}
+
+// clear keeps the room and nothing that it held.
+func (c *claiming) clear() {
+	clear(c.decisions)
+	clear(c.started)
+	clear(c.flights)
+	clear(c.places)
+	c.starts, c.last = 0, 0
+	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
+}
