@@ -231,7 +231,7 @@ func (s *Store) index(r *row) {
 	case punctual.StateRunning:
 		s.enter(&t.ledger, r)
 		s.own(r)
-		s.flying.add(r)
+		s.addFlying(r)
 	case punctual.StatePending:
 		s.enter(&t.ledger, r)
 	default:
@@ -251,7 +251,7 @@ func (s *Store) unindex(r *row) {
 	case punctual.StateRunning:
 		s.leave(&t.ledger, r)
 		s.disown(r)
-		s.flying.drop(r)
+		s.dropFlying(r)
 	case punctual.StatePending:
 		s.leave(&t.ledger, r)
 	default:
