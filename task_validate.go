@@ -55,6 +55,7 @@ func (t *Task) faults() []FieldError {
 	return v.fields
 }
 
+// validation collects what is wrong. Its checks are in two parts, so that what is as it should be costs no call.
 type validation struct{ fields []FieldError }
 
 func (v *validation) add(field, reason string, args ...any) {
@@ -62,6 +63,12 @@ func (v *validation) add(field, reason string, args ...any) {
 }
 
 func (v *validation) text(field, s string, required bool) {
+	if s != "" || required {
+		v.checkText(field, s, required)
+	}
+}
+
+func (v *validation) checkText(field, s string, required bool) {
 	if reason := textFault(s, required); reason != "" {
 		v.add(field, "%s", reason)
 	}
@@ -143,23 +150,38 @@ func (v *validation) payload(p json.RawMessage) {
 
 func (v *validation) known(field string, value int, names []string) {
 	if value >= len(names) {
-		v.add(field, "unknown policy value %d, have %s", value, strings.Join(names, ", "))
+		v.unknown(field, value, names)
 	}
 }
 
+func (v *validation) unknown(field string, value int, names []string) {
+	v.add(field, "unknown policy value %d, have %s", value, strings.Join(names, ", "))
+}
+
 func (v *validation) duration(field string, d time.Duration) {
-	switch {
-	case d < 0:
+	if d < 0 || d > maxDuration {
+		v.badDuration(field, d)
+	}
+}
+
+func (v *validation) badDuration(field string, d time.Duration) {
+	if d < 0 {
 		v.add(field, "must not be negative")
-	case d > maxDuration:
+	} else {
 		v.add(field, "must not be longer than a hundred years")
 	}
 }
 
 func (v *validation) count(field string, n int) {
+	if n < 0 || n > 1_000_000 {
+		v.badCount(field, n)
+	}
+}
+
+func (v *validation) badCount(field string, n int) {
 	if n < 0 {
 		v.add(field, "must not be negative")
-	} else if n > 1_000_000 {
+	} else {
 		v.add(field, "must not be larger than a million")
 	}
 }
