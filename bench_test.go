@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -85,29 +86,38 @@ func BenchmarkRegister(b *testing.B) {
 	require.NoError(b, s.Shutdown(context.Background()))
 }
 
-// BenchmarkReschedule measures the replacement of a definition, with 100,000 tasks registered.
+// BenchmarkReschedule measures the replacement of definitions in no order: of so few tasks that a processor's caches hold them, and of many.
 func BenchmarkReschedule(b *testing.B) {
-	const n = 100_000
-	s, ids := registered(b, n)
-	for i := 0; b.Loop(); i++ {
-		if err := s.Reschedule(b.Context(), waiting(ids(i%n))); err != nil {
-			b.Fatal(err)
+	amongFewAndMany(b, func(b *testing.B, s *punctual.Scheduler, ids func(int) string, n int) {
+		order := rand.New(rand.NewPCG(1, 2)).Perm(n)
+		for i := 0; b.Loop(); i++ {
+			if err := s.Reschedule(b.Context(), waiting(ids(order[i%n]))); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
-	require.NoError(b, s.Shutdown(context.Background()))
+	})
 }
 
-// BenchmarkAddAndRemove measures a task that comes and goes, with 100,000 others registered.
+// BenchmarkAddAndRemove measures a task that comes and goes, with others registered.
 func BenchmarkAddAndRemove(b *testing.B) {
-	const n = 100_000
-	s, ids := registered(b, n)
-	for i := 0; b.Loop(); i++ {
-		id := ids(n + i)
-		if err := errors.Join(s.Add(b.Context(), waiting(id)), s.Remove(b.Context(), id)); err != nil {
-			b.Fatal(err)
+	amongFewAndMany(b, func(b *testing.B, s *punctual.Scheduler, ids func(int) string, n int) {
+		for i := 0; b.Loop(); i++ {
+			id := ids(n + i)
+			if err := errors.Join(s.Add(b.Context(), waiting(id)), s.Remove(b.Context(), id)); err != nil {
+				b.Fatal(err)
+			}
 		}
+	})
+}
+
+func amongFewAndMany(b *testing.B, measure func(b *testing.B, s *punctual.Scheduler, ids func(int) string, n int)) {
+	for _, n := range []int{1000, 100_000} {
+		b.Run(fmt.Sprint("tasks=", n), func(b *testing.B) {
+			s, ids := registered(b, n)
+			measure(b, s, ids, n)
+			require.NoError(b, s.Shutdown(context.Background()))
+		})
 	}
-	require.NoError(b, s.Shutdown(context.Background()))
 }
 
 // BenchmarkBurst measures the time from Start until all runs of 100,000 tasks that are due have started, per run: immediate runs, whose rows

@@ -6,7 +6,7 @@
 // Several Schedulers of one process may share a Store: it is a punctual.Leaser and a punctual.Watcher like the durable ones, and
 // runs the same code path in the engine. Everything is gone when the process ends.
 //
-// The store is made for a million tasks: an idle task without payload takes about 300 bytes besides its id and its schedule,
+// The store is made for a million tasks: an idle task without payload takes about 200 bytes besides its id and its schedule,
 // and no call but a search looks at all tasks. The ledger is bounded by number, see WithHistory.
 package memory
 
