@@ -54,14 +54,12 @@ type queued struct {
 
 // before is the order of one queue.
 func (q *queue) before(a, b *queued) bool {
-	switch {
-	case a.due != b.due:
-		return a.due < b.due
-	case a.head != b.head:
-		return a.head < b.head
-	}
-	return q.agenda.taskOf(a.entry).id < q.agenda.taskOf(b.entry).id
+	return a.sooner(b) || a.ties(b) && q.agenda.taskOf(a.entry).id < q.agenda.taskOf(b.entry).id
 }
+
+// sooner is the order as far as it shows without a look at the tasks, and ties says where it does not.
+func (a *queued) sooner(b *queued) bool { return a.due < b.due || a.due == b.due && a.head < b.head }
+func (a *queued) ties(b *queued) bool   { return a.due == b.due && a.head == b.head }
 
 func (a *agenda) taskOf(n ref) *task { return a.tasks.at(a.entries.at(n).task) }
 
@@ -222,23 +220,18 @@ func (q *queue) up(i int, x queued) {
 	q.put(i, x)
 }
 
+// down puts x at i or below. What goes down is mostly later than all that it meets, so the way is made free to the bottom first, and x comes up
+// from there: that is a comparison less at each level.
 func (q *queue) down(i int, x queued) {
-	for {
-		first := 4*i + 1
-		if first >= len(q.heap) {
-			break
-		}
-		least := first
-		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
-			if q.before(&q.heap[c], &q.heap[least]) {
+	for first := 4*i + 1; first < len(q.heap); first = 4*i + 1 {
+		least, children := 0, q.heap[first:min(first+4, len(q.heap))]
+		for c := 1; c < len(children); c++ { // most of a burst is decided here, so without a call
+			if a, b := &children[c], &children[least]; a.sooner(b) || a.ties(b) && q.before(a, b) {
 				least = c
 			}
 		}
-		if !q.before(&q.heap[least], &x) {
-			break
-		}
-		q.put(i, q.heap[least])
-		i = least
+		q.put(i, children[least])
+		i = first + least
 	}
-	q.put(i, x)
+	q.up(i, x)
 }
