@@ -96,7 +96,7 @@ func (s *Store) decodeAll(ctx context.Context, q querier, tasks []*taskRow) erro
 
 func (s *Store) decode(t *taskRow, definition []byte) {
 	var task punctual.Task
-	if err := json.Unmarshal(definition, &task); err != nil {
+	if err := task.UnmarshalJSON(definition); err != nil { // json.Unmarshal would read it twice
 		t.bad = fmt.Errorf("mysql: definition of task %q cannot be read: %w", t.id, err)
 		return
 	}
