@@ -90,64 +90,6 @@ func TestTheLastResultsOfABurstAreStoredAtItsEnd(t *testing.T) {
 	})
 }
 
-// holder is a store and an observer of what it has missed, which holds whoever tells it.
-type holder struct {
-	punctual.Store
-	release chan struct{}
-
-	mu     sync.Mutex
-	claims int
-}
-
-func (h *holder) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
-	h.mu.Lock()
-	h.claims++
-	h.mu.Unlock()
-	return h.Store.Claim(ctx, req)
-}
-
-func (h *holder) Observe(e punctual.Event) {
-	if e.Type == punctual.EventMissed && e.TaskID == "0000" {
-		<-h.release
-	}
-}
-
-// While what one claim of a burst has started is handed over, the next claim is made, but only that one: nothing of it starts before the handover
-// is over, and a drain waits for both.
-func TestTheNextClaimOfABurstIsMadeDuringTheHandover(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const tasks = 1200
-		w := newWorld(t, nil)
-		for i := range tasks {
-			w.add(punctual.Task{ID: fmt.Sprintf("%04d", i), Schedule: punctual.Every(time.Hour), OnRegister: punctual.WaitForSchedule})
-		}
-		h := &holder{Store: w.store, release: make(chan struct{})}
-		w.store = h
-		w.s = w.engine(punctual.WithConcurrency(10_000), punctual.WithObserver(h))
-		w.wait(2*time.Hour + time.Minute) // so that an occurrence of each was missed
-		w.start()
-		assert.Equal(t, 2, h.claims)
-		assert.Empty(t, w.calls)
-		stopped := make(chan error)
-		go func() { stopped <- w.s.Shutdown(context.Background()) }()
-		synctest.Wait()
-		select {
-		case <-stopped:
-			t.Error("the drain did not wait for the handover")
-		default:
-		}
-		close(h.release)
-		assert.NoError(t, <-stopped)
-		assert.Equal(t, 2, h.claims)
-		assert.Empty(t, w.calls, "nothing starts once draining has begun")
-		for _, id := range []string{"0000", "0300", "0600"} {
-			runs, err := w.s.Runs(t.Context(), punctual.RunQuery{TaskID: id, States: []punctual.State{punctual.StateRunning}})
-			assert.NoError(t, err)
-			assert.Empty(t, runs, "what was claimed is handed back")
-		}
-	})
-}
-
 // Tasks that are due one after the other, each a few microseconds after the one before, are claimed some at a time, and none of them much later for
 // that. Where only a few are as close as that, each starts at its very instant.
 func TestDueTimesThatFollowEachOtherCloselyAreClaimedTogether(t *testing.T) {

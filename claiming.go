@@ -6,8 +6,7 @@ import (
 	"maps"
 )
 
-// claim makes one claim and dispatches what it started. When that is much, another goroutine does it while the loop goes on with the next
-// claim: in a burst both have about as much to do as one processor can.
+// claim makes one claim and dispatches what it started.
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	made := s.claiming
 	made.begin(op)
@@ -23,51 +22,12 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 		return reply, err
 	}
 	s.storeTold(sent, reply.Now)
-	if len(reply.Started) < manyStarts || op.kinds != nil {
-		s.claimed(made, &reply)
-	} else {
-		s.claimedAside(made, reply)
-	}
+	s.claimed(made, &reply)
 	return reply, nil
 }
 
-// claimed hands over what a claim has decided.
+// claimed tells of what a claim has decided, dispatches what it started, and ends its op.
 func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
-	s.handedOver()
-	s.handOver(made, reply)
-}
-
-// handover is the one that is under way.
-type handover struct {
-	done  chan struct{} // closed at its end; nil for none under way
-	spare *claiming     // that the loop takes when it begins; nil for a new one
-}
-
-// claimedAside does what claimed does, in a goroutine of its own, and lets the loop have another claiming.
-func (s *Scheduler) claimedAside(made *claiming, reply ClaimReply) {
-	s.handedOver()
-	next := s.handover.spare
-	if next == nil {
-		next = s.newClaiming()
-	}
-	done := make(chan struct{})
-	s.claiming, s.handover = next, handover{done, made}
-	go func() {
-		defer close(done)
-		s.handOver(made, &reply)
-	}()
-}
-
-// handedOver waits for the end of the handover, so that they follow each other in the order of the claims.
-func (s *Scheduler) handedOver() {
-	if s.handover.done != nil {
-		<-s.handover.done
-		s.handover.done = nil
-	}
-}
-
-// handOver tells of what a claim has decided, dispatches what it started, and ends its op.
-func (s *Scheduler) handOver(made *claiming, reply *ClaimReply) {
 	var started []string // kinds
 	defer func() { s.endOp(&made.op, started) }()
 	defer made.clear()

@@ -41,8 +41,7 @@ const (
 // Scheduler is one instance of the engine over a Store; many may share one durable Store. Make it with New. All methods are safe for
 // concurrent use, and all may be called from inside a run.
 //
-// One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time. In a burst another one
-// hands over what it has claimed while it makes the next claim (claiming.go).
+// One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time.
 // Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
 // takes over from dead instances and trims the ledger (housekeeping.go). Over a store that can, a fourth makes claims ahead (ahead.go).
 type Scheduler struct {
@@ -58,7 +57,6 @@ type Scheduler struct {
 	hangar   hangar
 	rules    rules             // without session
 	claiming *claiming         // the loop's alone, as is what follows
-	handover handover          // of the claim before
 	timer    *clock.Timer      // that it does not wait for; nil for none
 	tight    int               // claims in a row after which the next due time was nearer than spacing
 	judged   time.Time         // when it looked at Health
@@ -179,7 +177,6 @@ func (s *Scheduler) run() {
 // claimDue claims and dispatches until nothing more is due or can be started, and returns when to look again.
 func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 	defer s.finisher.inBurst(false)
-	defer s.handedOver()
 	for burst := 0; ; {
 		sent := s.now()
 		if c := s.takeReady(); c != nil {
