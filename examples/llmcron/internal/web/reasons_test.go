@@ -133,8 +133,8 @@ func TestEveryReasonIsInChinese(t *testing.T) {
 	all = append(all, reasonsIn(t, root+"internal/outbound/*.go", returned("ParseURL"))...)
 	all = append(all, reasonsIn(t, root+"internal/cronexpr/parse.go", argument("fault", 3))...)
 	all = append(all, reasonsIn(t, root+"internal/cronexpr/field.go", argument("fault", 1))...)
-	all = append(all, reasonsIn(t, root+"task.go", returned("textFault"))...)
-	all = append(all, reasonsIn(t, root+"task.go", argument("add", 1))...)
+	all = append(all, reasonsIn(t, root+"task_validate.go", returned("textFault"))...)
+	all = append(all, reasonsIn(t, root+"task_validate.go", argument("add", 1))...)
 	for _, err := range []error{
 		goopenai.ErrReasoningModelLimitationsOther, goopenai.ErrReasoningModelLimitationsLogprobs, goopenai.ErrReasoningEffortUnsupported,
 		goopenai.ErrReasoningSamplingUnsupported, goopenai.ErrReasoningToolsRequireResponses,
