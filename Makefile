@@ -39,7 +39,7 @@ cover: ## coverage of the library by all tests, in cover.html
 	go tool cover -func cover.out | tail -n 1
 	go tool cover -html cover.out -o cover.html
 
-cross: ## build the library for every platform that is checked
+cross: ## check the library for every platform that it is for
 	bash .ci/run cross
 
 oracle: ## calendar arithmetic against the brute-force oracle in every zone of the tz database (long)
