@@ -1,4 +1,4 @@
-// Command platforms checks the types of packages as other platforms see them: platforms [-test] os/arch... -- package...
+// Command platforms checks the types of packages as other platforms see them: platforms [-test] <os/arch> <more> -- <packages>
 //
 // That is what can go wrong there in Go without assembler: a name that a platform does not have, a file that is left out, a constant that does
 // not fit into an int. To build the packages, and all that they import, for each platform takes ten times as long. Bodies of functions are
@@ -36,7 +36,7 @@ func run(args []string, out io.Writer) error {
 	}
 	end := slices.Index(args, "--")
 	if end < 1 || end == len(args)-1 {
-		return errors.New("usage: platforms [-test] os/arch... -- package...")
+		return errors.New("usage: platforms [-test] <os/arch> <more> -- <packages>")
 	}
 	var failed error
 	for _, name := range args[:end] {
