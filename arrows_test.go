@@ -39,6 +39,7 @@ const (
 	mysqlModule   = "github.com/go-sql-driver/mysql"
 	rruleModule   = "github.com/teambition/rrule-go"
 	icalModule    = "github.com/arran4/golang-ical"
+	riverModule   = "github.com/riverqueue/river"
 )
 
 var arrows = []arrow{
@@ -111,6 +112,10 @@ var arrows = []arrow{
 	{
 		from: "executor/webhook", to: []string{".", "internal/outbound"}, uses: []string{clockModule},
 		because: "an executor does the work of one attempt; where tasks are kept is not its business",
+	},
+	{
+		from: "executor/river", to: []string{".", "internal/outbound"}, uses: []string{clockModule, riverModule},
+		because: "an executor does the work of one attempt; where tasks are kept is not its business, and River's driver is the host's choice",
 	},
 	{
 		from: "observe/otel", to: []string{"."}, uses: []string{otelModule},

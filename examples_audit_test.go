@@ -21,7 +21,7 @@ import (
 
 // hostPackages are the packages that hosts import.
 var hostPackages = []string{
-	".", "executor/openai", "executor/webhook", "observe/otel", "punctualtest", "schedule/ics", "schedule/rrule",
+	".", "executor/openai", "executor/river", "executor/webhook", "observe/otel", "punctualtest", "schedule/ics", "schedule/rrule",
 	"store/memory", "store/mysql", "store/postgres", "store/sqlite", "store/storetest", "web",
 }
 
