@@ -200,7 +200,7 @@ func (s *Scheduler) beginAhead(most int) *claiming {
 	defer s.mu.Unlock()
 	free := s.freeLocked()
 	most = min(most, free-free/8)
-	if most < leastAhead || s.phase != phaseRunning || !s.leaseHeldLocked() {
+	if most < leastAhead || s.phase != phaseRunning || !s.leaseHeldLocked(s.clock.Now()) {
 		return nil
 	}
 	made, o := s.ahead.spare, s.openOpLocked(0)
@@ -242,7 +242,7 @@ func (s *Scheduler) takeReady() *preparedClaim {
 // commit carries out a prepared claim and dispatches what it started.
 func (s *Scheduler) commit(c *preparedClaim) (ClaimReply, error) {
 	s.mu.Lock()
-	lost := c.made.op.session != s.session.id || !s.leaseHeldLocked()
+	lost := c.made.op.session != s.session.id || !s.leaseHeldLocked(s.clock.Now())
 	s.mu.Unlock()
 	if lost {
 		s.cancel(c)

@@ -10,8 +10,11 @@ import (
 func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	made := s.claiming
 	made.begin(op)
+	if made.room.runs == nil {
+		made.room = s.groupRoom()
+	}
 	req := ClaimRequest{
-		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.started[:0],
+		Now: s.storeNow(), Session: op.session, Limit: op.limit, Kinds: s.handled(), KindLimits: maps.Clone(op.kinds), Started: made.room.runs,
 		Decide: made.decideIt,
 	}
 	sent := s.clock.Now()
@@ -32,7 +35,6 @@ func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
 	defer func() { s.endOp(&made.op, started) }()
 	defer made.clear()
 	s.finisher.inBurst(len(reply.Started) >= manyStarts)
-	made.started = reply.Started
 	for _, fault := range reply.SetAside {
 		made.forget(fault.TaskID)
 		s.setAside(fault)
@@ -40,19 +42,16 @@ func (s *Scheduler) claimed(made *claiming, reply *ClaimReply) {
 	for i := range made.decisions {
 		s.announce(&made.decisions[i].change)
 	}
-	var contexts []runContext
-	made.flights = s.hangar.take(made.flights, len(reply.Started))
-	for i, f := range made.flights {
+	g := group{runs: reply.Started, conducts: made.room.conducts}
+	for i := range reply.Started {
 		run := &reply.Started[i]
-		if i%contextBlock == 0 {
-			contexts = make([]runContext, min(len(made.flights)-i, contextBlock))
-		}
-		s.prepare(f, &contexts[i%contextBlock], run, &made.of(run.TaskID).conduct)
+		g.conducts = append(g.conducts, made.of(run.TaskID).conduct)
 		if made.op.kinds != nil {
 			started = append(started, run.Kind)
 		}
 	}
-	s.dispatch(made.flights...)
+	made.room = group{}
+	s.dispatch(g)
 	for i := range made.decisions {
 		s.carryOut(made.decisions[i].change.Cancel)
 	}
@@ -69,8 +68,7 @@ type claiming struct {
 	last      int     // the number of the one that was asked for last
 	starts    int     // that the decisions come to
 	short     bool    // one of them was made with too few slots
-	started   []Run
-	flights   []*flight
+	room      group   // for what it starts
 }
 
 func (s *Scheduler) newClaiming() *claiming {
@@ -177,9 +175,7 @@ func (c *claiming) forget(taskID string) {
 // clear keeps the room and nothing that it held.
 func (c *claiming) clear() {
 	clear(c.decisions)
-	clear(c.started)
-	clear(c.flights)
 	clear(c.places)
 	c.starts, c.last = 0, 0
-	c.decisions, c.started, c.flights = c.decisions[:0], c.started[:0], c.flights[:0]
+	c.decisions = c.decisions[:0]
 }

@@ -168,10 +168,7 @@ func (s *Scheduler) follow(ctx context.Context, e *edit, started *[]string, at t
 		}
 		run := c.Insert[i]
 		run.Payload, run.Labels = e.payload, e.labels
-		var lone [1]*flight
-		flights := s.hangar.take(lone[:0], 1)
-		s.prepare(flights[0], new(runContext), &run, &e.conduct)
-		s.dispatch(flights...)
+		s.dispatchOne(&run, &e.conduct)
 		*started = append(*started, run.Kind)
 	}
 	s.carryOut(c.Cancel)

@@ -54,7 +54,6 @@ type Scheduler struct {
 	kinds    KindLister // nil when the executor takes all kinds
 	ids      *idSource
 	finisher finisher
-	hangar   hangar
 	rules    rules             // without session
 	claiming *claiming         // the loop's alone, as is what follows
 	timer    *clock.Timer      // that it does not wait for; nil for none
@@ -186,6 +185,7 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 				return sent.Add(backoff.next())
 			}
 			burst += len(reply.Started)
+			s.giveWay()
 			continue
 		}
 		op, ok := s.beginClaim(min(max(burst, firstBatch), claimBatch))
@@ -200,6 +200,9 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		backoff.reset()
 		s.storeWorks()
 		burst += len(reply.Started)
+		if len(reply.Started) >= manyStarts {
+			s.giveWay()
+		}
 		if reply.NextDue.IsZero() {
 			return s.known(time.Time{}, sent.Add(s.maxSleep))
 		}

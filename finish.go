@@ -182,7 +182,7 @@ func (s *Scheduler) settle(batch []*flight) {
 	}
 	s.notifyLocked()
 	s.mu.Unlock()
-	s.hangar.give(batch)
+	s.giveFlights(batch)
 }
 
 // report logs and emits what became of an outcome.

@@ -1,7 +1,6 @@
 package punctual
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -30,43 +29,35 @@ type flight struct {
 	behind       *flight // the one behind it in Scheduler.crew
 }
 
-// hangar holds flights that nobody needs any more: one is large, and there may be a hundred thousand a second. They come and go by the batch, from
-// the finisher to the loop, which is why they are not left to a sync.Pool alone: that would have each fetched from another processor's part of it.
-type hangar struct {
-	mu   sync.Mutex // guards all below
-	idle []*flight
-}
+// idleFlights is how many flights are kept for others: a few batches. One is large, and there may be a hundred thousand a second. They come and go
+// by the batch, from the finisher to the crew, which is why they are not left to a sync.Pool alone: that would have each fetched from another
+// processor's part of it.
+const idleFlights = 4 * finishBatch
 
-// hangarSize is for a few batches.
-const hangarSize = 4 * finishBatch
-
-// apron are those for which a hangar has no room; the garbage collector clears it.
+// apron are those for which there is no room; the garbage collector clears it.
 var apron = sync.Pool{New: func() any { return new(flight) }}
 
-// take appends n flights that are nobody's.
-func (h *hangar) take(flights []*flight, n int) []*flight {
-	h.mu.Lock()
-	rest := max(len(h.idle)-n, 0)
-	flights = append(flights, h.idle[rest:]...)
-	n -= len(h.idle) - rest
-	clear(h.idle[rest:])
-	h.idle = h.idle[:rest]
-	h.mu.Unlock()
-	for range n {
-		flights = append(flights, apron.Get().(*flight))
+// takeFlight returns a flight that is nobody's.
+func (c *crew) takeFlight() *flight {
+	last := len(c.idle) - 1
+	if last < 0 {
+		return apron.Get().(*flight)
 	}
-	return flights
+	f := c.idle[last]
+	c.idle[last] = nil
+	c.idle = c.idle[:last]
+	return f
 }
 
-// give makes flights another's. Their outcomes are stored or given up, their contexts have left them, and they are in no list any more.
-func (h *hangar) give(flights []*flight) {
+// giveFlights makes flights another's. Their outcomes are stored or given up, their contexts have left them, and they are in no list any more.
+func (s *Scheduler) giveFlights(flights []*flight) {
 	for _, f := range flights {
 		*f = flight{}
 	}
-	h.mu.Lock()
-	n := min(len(flights), hangarSize-len(h.idle))
-	h.idle = append(h.idle, flights[:n]...)
-	h.mu.Unlock()
+	s.mu.Lock()
+	n := min(len(flights), idleFlights-len(s.crew.idle))
+	s.crew.idle = append(s.crew.idle, flights[:n]...)
+	s.mu.Unlock()
 	for _, f := range flights[n:] {
 		apron.Put(f)
 	}
@@ -75,16 +66,16 @@ func (h *hangar) give(flights []*flight) {
 // flights are the attempts in flight, linked so that they come and go without a map's growth.
 type flights struct {
 	first *flight
-	count int
+	count int // with those of the crew's groups, which are not linked yet
 }
 
+// add links a flight that counts already.
 func (l *flights) add(f *flight) {
 	f.next = l.first
 	if f.next != nil {
 		f.next.before = f
 	}
 	l.first = f
-	l.count++
 }
 
 func (l *flights) has(f *flight) bool { return f == l.first || f.before != nil }
@@ -105,6 +96,7 @@ func (l *flights) remove(f *flight) {
 	l.count--
 }
 
+// all are those that are linked: see boardAllLocked.
 func (l *flights) all() iter.Seq[*flight] {
 	return func(yield func(*flight) bool) {
 		for f := l.first; f != nil && yield(f); f = f.next {
@@ -129,40 +121,46 @@ type conduct struct {
 
 func (t *Task) conduct() conduct { return conduct{t.Retry, t.Timeout, t.Trace} }
 
-// contextBlock is how many contexts of a claim are made at a time. Host code may keep one, and with it the others, but not their flights.
+// contextBlock is how many contexts are made at a time. Host code may keep one, and with it the others, but not their flights.
 const contextBlock = 16
 
-// prepare makes f, with a new context, the attempt of a run that the store has on record as running.
-func (s *Scheduler) prepare(f *flight, ctx *runContext, run *Run, c *conduct) {
+// prepareLocked makes a flight, with a new context, of a run that the store has on record as running.
+func (s *Scheduler) prepareLocked(run *Run, c *conduct) *flight {
+	f := s.crew.takeFlight()
 	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
 	f.run.Trace = c.trace
-	f.ctx = ctx
-	ctx.scheduler, ctx.flight = s, f
-}
-
-// fly works on one attempt from its start to the hand-over of its outcome. The hand-over is deferred because host code may end the
-// goroutine with runtime.Goexit.
-func (f *flight) fly() {
-	var o outcome
-	s, began := f.owner, false
-	defer func() { s.land(f, began, o) }()
-	s.emit(EventClaimed, f.run.TaskID, &f.run, nil)
-	if !s.mayBegin(f) {
-		return
+	if len(s.crew.contexts) == 0 {
+		s.crew.contexts = make([]runContext, contextBlock)
 	}
-	began = true
-	s.execute(f, &o)
+	f.ctx, s.crew.contexts = &s.crew.contexts[0], s.crew.contexts[1:]
+	f.ctx.scheduler, f.ctx.flight = s, f
+	s.flights.add(f)
+	return f
 }
 
-// land frees the slot and hands the outcome to the finisher. An attempt that did not begin is released.
-func (s *Scheduler) land(f *flight, began bool, o outcome) {
+// fly lets host code work on an attempt, if it may.
+func (s *Scheduler) fly(t *turn) {
+	f := t.flight
+	s.emit(EventClaimed, f.run.TaskID, &f.run, nil)
+	if t.may {
+		t.began = true
+		s.execute(f, &t.outcome)
+	}
+}
+
+// land frees the slot, takes the next attempt if it should, and hands the outcome to the finisher. An attempt that did not begin is released.
+func (s *Scheduler) land(t *turn, goOn bool) {
+	f, o, began := t.flight, t.outcome, t.began
 	// Stored times are the store's, whatever this instance's clock says and wherever it has jumped meanwhile.
 	finished := s.clock.Now()
-	if began && f.ctx.Err() != nil {
-		o.cause = context.Cause(f.ctx)
+	o.cause = f.ctx.end()
+	s.mu.Lock()
+	s.freeSlotLocked(f) // before the outcome can be stored
+	told := s.told
+	if *t = (turn{}); goOn {
+		s.takeLocked(t, finished)
 	}
-	f.ctx.end()
-	told := s.freeSlot(f)
+	s.callCrewUnlock()
 	o.finished = told.at(finished)
 	if began {
 		o.started = later(micros(o.finished.Add(o.started.Sub(finished))), f.run.StartedAt)
@@ -179,10 +177,8 @@ func (s *Scheduler) land(f *flight, began bool, o outcome) {
 	s.finisher.add(f, &finish)
 }
 
-// freeSlot makes room for another attempt, before the outcome of this one can be stored, and returns what is known of the store's time.
-func (s *Scheduler) freeSlot(f *flight) storeClock {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// freeSlotLocked makes room for another attempt.
+func (s *Scheduler) freeSlotLocked(f *flight) {
 	f.landed = true
 	s.busy--
 	hungry := s.loop.starved
@@ -193,15 +189,12 @@ func (s *Scheduler) freeSlot(f *flight) storeClock {
 	if hungry {
 		s.pokeLocked() // before the outcome can be stored, or WaitIdle would find nothing left to do
 	}
-	return s.told
 }
 
-// mayBegin is asked just before host code begins: not once draining has begun, and not when the lease may have lapsed meanwhile,
+// mayBeginLocked is asked just before host code begins: not once draining has begun, and not when the lease may have lapsed meanwhile,
 // as after a freeze of the process.
-func (s *Scheduler) mayBegin(f *flight) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked() && f.ctx.Err() == nil
+func (s *Scheduler) mayBeginLocked(f *flight, now time.Time) bool {
+	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked(now) && f.ctx.Err() == nil
 }
 
 // execute runs host code for one attempt, so that a panic or the end of its goroutine harms this attempt only.
@@ -255,6 +248,7 @@ func (s *Scheduler) cancelFlightsOf(taskID string, cause error) {
 func (s *Scheduler) cancelFlights(cause error, match func(*flight) bool) {
 	s.mu.Lock()
 	var hit []*runContext
+	s.boardAllLocked()
 	for f := range s.flights.all() {
 		if match(f) {
 			hit = append(hit, f.ctx)

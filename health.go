@@ -99,7 +99,7 @@ func (s *Scheduler) Health() Health {
 	if s.failing.err != nil {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("%s: since %s: %s", DegradedStore, s.failing.since.UTC().Format(time.RFC3339), errorText(s.failing.err)))
 	}
-	if s.phase == phaseRunning && !s.leaseHeldLocked() {
+	if s.phase == phaseRunning && !s.leaseHeldLocked(s.clock.Now()) {
 		h.Reasons = append(h.Reasons, DegradedLease+": nothing starts until the store renews it")
 	}
 	if late := now.Sub(s.loop.next); s.phase == phaseRunning && !s.loop.next.IsZero() && late > 0 {

@@ -33,11 +33,11 @@ type stray struct {
 // different speeds and for the cancelled attempts to come down.
 func leaseMargin(lease time.Duration) time.Duration { return lease * 2 / 15 }
 
-func (s *Scheduler) leaseHeldLocked() bool {
+func (s *Scheduler) leaseHeldLocked(now time.Time) bool {
 	if s.leaser == nil {
 		return true
 	}
-	return s.session.held && s.clock.Now().Before(s.session.until)
+	return s.session.held && now.Before(s.session.until)
 }
 
 // runBeat renews the lease every third of it until the last flight of a drain has landed, whatever is in flight and however long
@@ -94,7 +94,7 @@ func (s *Scheduler) leaseAllows(failed bool) time.Duration {
 // expireLease gives up a lease that is trusted no more.
 func (s *Scheduler) expireLease() {
 	s.mu.Lock()
-	session, lapsed := s.session.id, s.session.held && !s.leaseHeldLocked()
+	session, lapsed := s.session.id, s.session.held && !s.leaseHeldLocked(s.clock.Now())
 	s.mu.Unlock()
 	if lapsed {
 		s.loseLease(session, "the store could not be reached in time")
@@ -220,6 +220,7 @@ func (s *Scheduler) findStrays(session string) error {
 	}
 	s.mu.Lock()
 	before := s.session.strays
+	s.boardAllLocked()
 	known := make(map[string]bool, s.flights.count)
 	for f := range s.flights.all() {
 		known[f.run.ID] = true

@@ -101,15 +101,19 @@ func (c *runContext) cancel(cause error) {
 	inner.stop(cause)
 }
 
-// end is what the return of host code does: whatever it has left behind should end, too.
-func (c *runContext) end() {
+// end is what the return of host code does: whatever it has left behind should end, too. It returns why the context had ended before; nil when it
+// had not.
+func (c *runContext) end() (cause error) {
 	c.mu.Lock()
 	c.ended = true
 	inner := c.inner
 	c.mu.Unlock()
-	if inner != nil {
-		inner.stop(context.Canceled)
+	if inner == nil {
+		return nil
 	}
+	cause = context.Cause(inner)
+	inner.stop(context.Canceled)
+	return cause
 }
 
 // leave gives the flight back.

@@ -24,7 +24,7 @@ func (s *Scheduler) beginOp(mayStart bool) (op, error) {
 		return op{}, ErrClosed
 	}
 	slots := 0
-	if mayStart && s.phase == phaseRunning && s.freeLocked() > 0 && s.leaseHeldLocked() {
+	if mayStart && s.phase == phaseRunning && s.freeLocked() > 0 && s.leaseHeldLocked(s.clock.Now()) {
 		slots = 1
 	}
 	return s.openOpLocked(slots), nil
@@ -41,7 +41,7 @@ func (s *Scheduler) beginClaim(most int) (op, bool) {
 	case <-s.wake: // this is the look that was asked for
 	default:
 	}
-	if s.phase != phaseRunning || !s.leaseHeldLocked() {
+	if s.phase != phaseRunning || !s.leaseHeldLocked(s.clock.Now()) {
 		s.loop.blind = true
 		return op{}, false
 	}
