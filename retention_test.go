@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/punctual-go/punctual"
 )
@@ -39,4 +40,16 @@ func TestRetentionBoundsTheLedgerSoonAfterTheStartAndEachHour(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The row of the skips was trimmed while it was still open, and the skips after that were added to a row that was not there any more. The
+// simulation found it.
+func TestSkipsBehindARunThatOutlivesTheRetentionAreNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, busyFor(24*time.Hour), punctual.WithRetention(2*time.Minute, 0)).start()
+		w.add(punctual.Task{ID: "t", Schedule: punctual.Every(2 * time.Hour)})
+		w.wait(7 * time.Hour)
+		assert.Equal(t, []string{"register +0s running", "schedule +2h0m0s skipped x3 overlap"}, w.facts("t"))
+		require.Error(t, w.s.Close(), "the run is named")
+	})
 }

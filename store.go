@@ -79,7 +79,8 @@ type Store interface {
 	Runs(ctx context.Context, q RunQuery) ([]Run, error)
 
 	// Trim removes final runs that ended before the given time or exceed the number to keep per task, oldest first, at most
-	// req.Limit of them, and returns how many it removed. Live runs stay.
+	// req.Limit of them, and returns how many it removed. Live runs stay, and so does the row that a task adds further skips to
+	// (Status.Skipping): what is added to a row that is gone would have no fact.
 	Trim(ctx context.Context, req TrimRequest) (int, error)
 
 	// Overdue lists the kinds of which something has been due for at least req.For, each with the time at which the first of it became

@@ -188,7 +188,6 @@ func (s *Store) insert(t *task, run *punctual.Run) *row {
 		return nil
 	}
 	r := s.newRow(t, &id, run)
-	t.mixed = t.mixed || run.Kind != s.policiesOf(t).kind
 	s.ledger.add(r.self, s.byID)
 	s.link(&t.ledger, r)
 	s.index(r)
@@ -234,6 +233,7 @@ func (s *Store) index(r *row) {
 		s.addFlying(r)
 	case punctual.StatePending:
 		s.enter(&t.ledger, r)
+		t.mixed = t.mixed || s.traitsOf(r).kind != s.policiesOf(t).kind
 	default:
 		t.final++
 		s.ended.add(r.self, s.byEnd)
@@ -260,11 +260,11 @@ func (s *Store) unindex(r *row) {
 	}
 }
 
-// bound removes the oldest final row of a task, but not the one that just became final.
+// bound removes the oldest final row of a task, but not the one that just became final, nor one that grows.
 func (s *Store) bound(t *task, newest *row) {
 	for n := t.oldest; n != 0; {
 		r := s.rows.at(n)
-		if r != newest && r.state.Final() {
+		if r != newest && r.state.Final() && !s.growing(r) {
 			s.forget(r)
 			return
 		}

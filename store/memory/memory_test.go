@@ -89,6 +89,19 @@ func TestHistoryIsBoundedPerTask(t *testing.T) {
 		"what has just ended is kept, though it is the oldest")
 }
 
+func TestTheBoundLeavesTheOpenRowOfSkips(t *testing.T) {
+	s := memory.New(memory.WithHistory(2))
+	add(t, s, "task", time.Time{})
+	edit(t, s, "task", "", punctual.Change{
+		Status: &punctual.Status{Skipping: punctual.Skipping{RunID: "run-000010", Count: 1}},
+		Insert: []punctual.Run{run("task", 10, punctual.StateSkipped)},
+	})
+	for n := 20; n < 30; n++ {
+		edit(t, s, "task", "", punctual.Change{Insert: []punctual.Run{run("task", n, punctual.StateSucceeded)}})
+	}
+	require.Equal(t, []string{"run-000029", "run-000010"}, ids(t, s, "task"))
+}
+
 func TestHistoryWithoutBoundAndBelowOne(t *testing.T) {
 	for _, c := range []struct{ bound, want int }{{math.MaxInt, 50}, {0, 1}, {-1, 1}} {
 		s := memory.New(memory.WithHistory(c.bound))

@@ -15,10 +15,11 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 	defer s.mu.Unlock()
 	removed := 0
 	if before := clean(req.Before); !before.IsZero() {
-		for removed < req.Limit && !s.ended.empty() && s.rows.at(s.ended.first()).finished < before.UnixMicro() {
-			s.forget(s.rows.at(s.ended.first()))
-			removed++
+		old := s.endedBefore(before.UnixMicro(), req.Limit)
+		for _, n := range old {
+			s.forget(s.rows.at(n))
 		}
+		removed = len(old)
 	}
 	if req.Keep <= 0 || req.Keep >= s.history {
 		return removed, nil // no task has more than the store's own bound
@@ -42,13 +43,40 @@ func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error)
 	return removed, nil
 }
 
+// endedBefore lists final rows that may be removed and ended before a time, oldest first.
+func (s *Store) endedBefore(before int64, limit int) (old []ref) {
+	for n := range s.ended.ascend(position{}) {
+		r := s.rows.at(n)
+		if len(old) == limit || r.finished >= before {
+			break
+		}
+		if !s.growing(r) {
+			old = append(old, n)
+		}
+	}
+	return old
+}
+
+// growing reports whether a row is the one that its task adds further skips to.
+func (s *Store) growing(r *row) bool {
+	open := s.taskOf(r).seldom().skipping.RunID
+	if open == "" {
+		return false
+	}
+	id := seekID(open)
+	return s.compareTo(r, &id) == 0
+}
+
 // trim removes the oldest final runs of a task beyond the number to keep, at most limit of them.
 func (s *Store) trim(t *task, keep, limit int) int {
-	removed := 0
-	for n := t.oldest; n != 0 && removed < limit && int(t.final) > keep; {
+	removed, beyond := 0, int(t.final)-keep
+	for n := t.oldest; n != 0 && removed < limit && beyond > 0; {
 		r := s.rows.at(n)
 		n = r.newer
-		if r.state.Final() {
+		if !r.state.Final() {
+			continue
+		}
+		if beyond--; !s.growing(r) {
 			s.forget(r)
 			removed++
 		}

@@ -28,11 +28,14 @@ const (
 	hasLabel = `EXISTS (SELECT 1 FROM {labels} AS l WHERE l.task_id = {tasks}.id AND l.name = ? AND l.value = ?)`
 
 	// selectOld and selectMany choose final runs to remove, oldest first.
-	selectOld = `SELECT id FROM {runs} FORCE INDEX (runs_ended)
-		WHERE finished_us < ? AND state NOT IN ('pending', 'running') ORDER BY finished_us, id LIMIT ?`
-	selectMany = `SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY task_id ORDER BY id DESC) AS age FROM {runs}
-			WHERE state NOT IN ('pending', 'running')) AS aged
-		WHERE age > ? ORDER BY id LIMIT ?`
+	selectOld = `SELECT r.id FROM {runs} AS r FORCE INDEX (runs_ended)
+		WHERE r.finished_us < ? AND r.state NOT IN ('pending', 'running')` + complete + ` ORDER BY r.finished_us, r.id LIMIT ?`
+	selectMany = `SELECT r.id FROM (SELECT id, task_id, ROW_NUMBER() OVER (PARTITION BY task_id ORDER BY id DESC) AS age FROM {runs}
+			WHERE state NOT IN ('pending', 'running')) AS r
+		WHERE r.age > ?` + complete + ` ORDER BY r.id LIMIT ?`
+
+	// complete leaves out the rows that their tasks add further skips to.
+	complete = ` AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.id = r.task_id AND t.skip_run = r.id)`
 
 	deleteEnded = `DELETE FROM {runs} WHERE id IN (?) AND state NOT IN ('pending', 'running')`
 )

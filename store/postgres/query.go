@@ -27,7 +27,9 @@ const (
 	// nextEnded goes through the final runs in the order of their ids, and trimOld removes some of them by age.
 	nextEnded = `SELECT r.id, r.created_us, r.finished_us FROM {schema}.ended_runs r WHERE r.id > $1 ORDER BY r.id LIMIT $2`
 	trimOld   = `DELETE FROM {schema}.ended_runs WHERE id IN (
-		SELECT r.id FROM {schema}.ended_runs r WHERE r.id = ANY ($1::text[]) AND r.finished_us < $2 ORDER BY r.id FOR UPDATE SKIP LOCKED)`
+		SELECT r.id FROM {schema}.ended_runs r WHERE r.id = ANY ($1::text[]) AND r.finished_us < $2` + complete + ` ORDER BY r.id FOR UPDATE SKIP LOCKED)`
+	// complete leaves out the rows that their tasks add further skips to.
+	complete = ` AND NOT EXISTS (SELECT 1 FROM {schema}.tasks t WHERE t.id = r.task_id AND t.skip_run = r.id)`
 
 	// nextTaskIDs goes through the tasks that the ledger knows, existing or not, from one to the next along the index.
 	nextTaskIDs = `WITH RECURSIVE known AS (
@@ -40,10 +42,10 @@ const (
 
 	// trimMany removes what is beyond the number to keep of each of some tasks, oldest first.
 	trimMany = `DELETE FROM {schema}.ended_runs WHERE id IN (
-		SELECT old.id FROM unnest($1::text[]) AS of (task_id), LATERAL (
-			SELECT r.id FROM {schema}.ended_runs r WHERE r.task_id = of.task_id AND r.id > ''
-			ORDER BY r.id DESC OFFSET $2) AS old
-		ORDER BY old.id LIMIT $3)`
+		SELECT r.id FROM unnest($1::text[]) AS of (task_id), LATERAL (
+			SELECT r.id, r.task_id FROM {schema}.ended_runs r WHERE r.task_id = of.task_id AND r.id > ''
+			ORDER BY r.id DESC OFFSET $2) AS r
+		WHERE true` + complete + ` ORDER BY r.id LIMIT $3)`
 )
 
 // Pages of Trim: how many runs one statement of nextEnded looks at, and how many tasks one of trimMany.

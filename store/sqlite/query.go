@@ -24,10 +24,13 @@ const (
 
 	// trimOld and trimMany choose final runs to remove, oldest first.
 	trimOld = `DELETE FROM runs WHERE id IN (
-		SELECT id FROM runs WHERE state NOT IN ('pending', 'running') AND finished_us < ? ORDER BY finished_us, id LIMIT ?)`
+		SELECT id FROM runs WHERE state NOT IN ('pending', 'running') AND finished_us < ?` + complete + ` ORDER BY finished_us, id LIMIT ?)`
 	trimMany = `DELETE FROM runs WHERE id IN (
-		SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY task_id ORDER BY id DESC) AS age FROM runs
-			WHERE state NOT IN ('pending', 'running')) WHERE age > ? ORDER BY id LIMIT ?)`
+		SELECT id FROM (SELECT id, task_id, row_number() OVER (PARTITION BY task_id ORDER BY id DESC) AS age FROM runs
+			WHERE state NOT IN ('pending', 'running')) AS runs WHERE age > ?` + complete + ` ORDER BY id LIMIT ?)`
+
+	// complete leaves out the rows that their tasks add further skips to.
+	complete = ` AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = runs.task_id AND tasks.skip_run = runs.id)`
 )
 
 // Task implements punctual.Store.

@@ -242,6 +242,24 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		name:    "goes by a run's own kind when it comes back",
+		promise: "a run that becomes pending again, since it failed, was released or was taken away, still is of the kind that it was made with when its task got another meanwhile",
+		check: func(f *fixture) {
+			claim := func(kind string) punctual.ClaimReply {
+				return f.claimAs(punctual.ClaimRequest{Limit: 10, Kinds: []string{kind}, Decide: f.startDue})
+			}
+			f.add("task", kind("old"))
+			run := f.running("task")
+			run.Kind = "old"
+			run = f.put(run)[0]
+			task := punctual.Task{ID: "task", Kind: "new", Schedule: punctual.Every(time.Minute), Revision: 2}
+			f.change("task", punctual.Change{Task: &task, Status: &punctual.Status{NextRunAt: at(time.Hour)}})
+			f.finish(punctual.Finish{RunID: run.ID, TaskID: "task", Attempt: run.Attempt, State: punctual.StatePending, FinishedAt: f.now})
+			f.same(0, len(claim("new").Started), "runs started of the task's new kind")
+			f.same([]string{run.ID}, runIDs(claim("old").Started), "runs started of the old kind")
+		},
+	},
+	{
 		name:    "counts the tasks that it changed",
 		promise: "ClaimReply.Decided counts the tasks whose Change did something, whatever it was",
 		check: func(f *fixture) {

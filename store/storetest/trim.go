@@ -89,6 +89,22 @@ var trimCases = []testCase{
 		},
 	},
 	{
+		name:    "keeps the open row of skips",
+		promise: "Trim leaves the row that a task adds further skips to, however old it is and however many came after it, and removes it when it is closed",
+		check: func(f *fixture) {
+			status := punctual.Status{}
+			f.add("task")
+			rows := f.endedHourly("task", 5)
+			status.Skipping = punctual.Skipping{RunID: rows[0], Reason: punctual.ReasonOverlap, BlockedBy: "run-0", Count: 3}
+			f.change("task", punctual.Change{Status: &status})
+			f.trim(1, punctual.TrimRequest{Before: at(2 * time.Hour), Limit: 100}, "by age")
+			f.trim(2, punctual.TrimRequest{Keep: 1, Limit: 100}, "by number")
+			f.same([]string{rows[4], rows[0]}, f.runs(punctual.RunQuery{}), "Runs")
+			f.change("task", punctual.Change{Status: &punctual.Status{}})
+			f.trim(1, punctual.TrimRequest{Keep: 1, Limit: 100}, "by number when the row is closed")
+		},
+	},
+	{
 		name:    "trims what removed tasks have left",
 		promise: "rows of a task that was removed with its history kept are trimmed like all others",
 		check: func(f *fixture) {
