@@ -136,7 +136,7 @@ func TestShutdownNamesARunThatIgnoresItsContext(t *testing.T) {
 // gocron#355, #835: deadlocks of Shutdown in unusual places.
 func TestShutdownInUnusualPlaces(t *testing.T) {
 	onEachStore(t, func(t *testing.T, w *World) {
-		w.Make("idle")
+		w.Make("idle", Setup{})
 		idle := w.processes[0]
 		require.NoError(t, idle.Stop(time.Second), "before Start")
 		require.ErrorIs(t, idle.Scheduler.Start(context.Background()), punctual.ErrClosed)
@@ -198,7 +198,7 @@ func TestTheImmediateRunComesOncePerRegistration(t *testing.T) {
 	onEachStore(t, func(t *testing.T, w *World) {
 		every6 := punctual.Task{ID: "t", Schedule: punctual.Every(6 * time.Minute)}
 		w.Plan(takes(time.Minute))
-		p := w.Make("p")
+		p := w.Make("p", Setup{})
 		require.NoError(t, p.Add(every6))
 		require.ErrorIs(t, p.Add(every6), punctual.ErrTaskExists)
 		require.NoError(t, p.Add(hourly("removed")))

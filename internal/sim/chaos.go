@@ -23,9 +23,9 @@ var errBoom = errors.New("boom")
 
 // Rage lets chaos take its course in a world and brings it to rest.
 func (c Chaos) Rage(w *World) {
-	w.Plan(w.anything)
-	w.Weather(weather{latency: 3 * time.Millisecond})
 	r := &rage{Chaos: c, World: w, dice: w.dice("rage")}
+	w.Plan(r.anything)
+	w.Weather(weather{latency: 3 * time.Millisecond})
 	for i := range c.Processes {
 		r.start(i)
 	}
@@ -47,10 +47,44 @@ type rage struct {
 	ending sync.WaitGroup // of partitions, freezes and shutdowns
 }
 
+// The kinds of tasks. Some processes limit how many runs of kindFew they execute at a time, and how often they start one of kindSeldom.
+const (
+	kindFew    = "few"
+	kindSeldom = "seldom"
+)
+
+var allKinds = []string{"", kindFew, kindSeldom}
+
+// setup draws what a process is like.
+func (r *rage) setup() Setup {
+	d := r.dice
+	s := Setup{Waits: d.chance(0.2), Hinted: d.chance(0.5), Several: make(map[string]int), Every: make(map[string]time.Duration)}
+	if d.chance(0.3) {
+		s.Kinds = []string{}
+		for _, kind := range allKinds {
+			if d.chance(0.5) {
+				s.Kinds = append(s.Kinds, kind)
+			}
+		}
+	}
+	if d.chance(0.5) {
+		s.Several[kindFew] = 1 + d.below(2)
+	}
+	if d.chance(0.5) {
+		s.Every[kindSeldom] = d.between(500*time.Millisecond, 4*time.Second)
+	}
+	return s
+}
+
 func (r *rage) start(i int) {
 	r.lives++
-	p := r.Start(fmt.Sprintf("p%d-%d", i, r.lives), punctual.WithConcurrency(1+r.dice.below(20)))
+	opts := []punctual.Option{punctual.WithConcurrency(1 + r.dice.below(20)), punctual.WithMaxSleep(r.dice.between(time.Second, 30*time.Second))}
+	if r.dice.chance(0.2) {
+		opts = append(opts, punctual.WithRegisterSpread(5*time.Second))
+	}
+	p := r.Make(fmt.Sprintf("p%d-%d", i, r.lives), r.setup(), opts...)
 	p.Jump(r.dice.between(-time.Second, time.Second))
+	p.Begin()
 	if i < len(r.alive) {
 		r.alive[i] = p
 	} else {
@@ -62,9 +96,16 @@ func (r *rage) start(i int) {
 func (r *rage) step() {
 	i := r.dice.below(len(r.alive))
 	p := r.alive[i]
+	limit := r.dice.between(0, 30*time.Second)
 	switch n := r.dice.below(100); {
+	case !p.usable(): // its own host code has shut it down
+		r.start(i)
+	case n < 68:
+		call := r.call(r.dice, p)
+		r.background.Go(func() { call() })
 	case n < 70:
-		r.background.Go(r.call(p))
+		req := punctual.TrimRequest{Keep: r.dice.below(4), Before: bubble.Now().Add(-r.dice.between(0, time.Minute)), Limit: 1 + r.dice.below(100)}
+		r.background.Go(func() { _, _ = r.front.Trim(context.Background(), req) })
 	case n < 75:
 		r.Weather(r.sky())
 	case n < 80:
@@ -73,11 +114,16 @@ func (r *rage) step() {
 		r.during(p.Freeze, p.Thaw, time.Second, 40*time.Second)
 	case n < 90:
 		p.Jump(r.dice.between(-2*time.Hour, 2*time.Hour))
-	case n < 95:
+	case n < 94:
 		p.Kill()
 		r.start(i)
+	case n < 95:
+		r.ending.Go(p.Quit)
+		r.start(i)
+	case n < 96:
+		r.ending.Go(func() { p.Abort(limit) })
+		r.start(i)
 	default:
-		limit := r.dice.between(0, 30*time.Second)
 		r.ending.Go(func() { _ = p.Stop(limit) })
 		r.start(i)
 	}
@@ -109,11 +155,13 @@ func (r *rage) sky() weather {
 	return w
 }
 
-// task draws a definition. What P4 is about depends on the id alone.
-func (r *rage) task(n int) punctual.Task {
-	d := r.dice
+// fickle tasks change in what P4 is about with each registration. For all others that depends on the id alone.
+func fickle(id string) bool { return id == "t8" }
+
+// task draws a definition.
+func (r *rage) task(d *dice, n int) punctual.Task {
 	t := punctual.Task{ID: fmt.Sprintf("t%d", n)}
-	switch n % 6 {
+	switch n % 10 {
 	case 1:
 		t.Overlap = punctual.OverlapQueue
 	case 2:
@@ -124,26 +172,26 @@ func (r *rage) task(n int) punctual.Task {
 		t.ConcurrencyKey = "key"
 	case 5:
 		t.ConcurrencyKey, t.Overlap, t.MaxActive = "key", punctual.OverlapAllow, 3
+	case 6:
+		t.ConcurrencyKey, t.ConcurrencyLimit, t.Overlap, t.MaxQueued = "pair", 2, punctual.OverlapQueue, 3
+	case 7:
+		t.ConcurrencyKey, t.ConcurrencyLimit, t.Overlap, t.MaxActive = "pair", 2, punctual.OverlapReplace, 2
+	case 8:
+		t.ConcurrencyKey, t.ConcurrencyLimit = []string{"", "key", "pair"}[d.below(3)], d.below(3)
+		t.Overlap, t.MaxActive, t.MaxQueued = punctual.Overlap(d.below(4)), d.below(3), d.below(3)
 	}
-	interval := d.between(500*time.Millisecond, 20*time.Second).Round(time.Millisecond)
-	switch d.below(8) {
-	case 0:
-		t.Schedule = punctual.Every(interval).AfterCompletion()
-	case 1:
-		t.Schedule = punctual.Must(punctual.Cron(fmt.Sprintf("*/%d * * * * *", 2+d.below(20)), time.UTC))
-	case 2:
-		t.Schedule = punctual.Once(bubble.Now().Add(d.between(0, time.Minute)))
-	case 3:
-		t.Schedule = punctual.Every(interval).Aligned()
-	default:
-		t.Schedule = punctual.Every(interval)
+	t.Kind = allKinds[n%len(allKinds)]
+	if d.chance(0.2) {
+		t.Kind = allKinds[d.below(len(allKinds))]
 	}
+	t.Schedule = r.schedule(d)
 	t.Misfire = punctual.Misfire(d.below(3))
+	t.MisfireGrace = []time.Duration{0, 0, 5 * time.Second, 20 * time.Second}[d.below(4)]
 	t.MisfireLimit = 1 + d.below(4)
 	t.Lost = punctual.Lost(d.below(2))
 	t.Priority = d.below(5) - 2
 	if d.chance(0.5) {
-		t.Retry = punctual.Retry{MaxAttempts: 1 + d.below(4), Initial: d.between(0, 5*time.Second), Max: 10 * time.Second}
+		t.Retry = punctual.Retry{MaxAttempts: 1 + d.below(4), Initial: d.between(0, 5*time.Second), Max: 10 * time.Second, Jitter: float64(d.below(3)) / 2}
 	}
 	if d.chance(0.3) {
 		t.Timeout = d.between(time.Second, 20*time.Second)
@@ -151,17 +199,46 @@ func (r *rage) task(n int) punctual.Task {
 	if d.chance(0.1) {
 		t.FirstDelay = d.between(0, 10*time.Second)
 	}
+	if d.chance(0.2) {
+		t.OnRegister = punctual.RegisterPolicy(d.below(3))
+	}
 	t.Disabled = d.chance(0.05)
 	return t
 }
 
+func (r *rage) schedule(d *dice) punctual.Schedule {
+	interval := d.between(500*time.Millisecond, 20*time.Second).Round(time.Millisecond)
+	seconds := punctual.Must(punctual.Cron(fmt.Sprintf("*/%d * * * * *", 2+d.below(20)), time.UTC))
+	soon := bubble.Now().Add(d.between(0, time.Minute))
+	switch d.below(14) {
+	case 0, 1:
+		return punctual.Every(interval).AfterCompletion()
+	case 2:
+		return seconds
+	case 3:
+		return punctual.Once(soon)
+	case 4:
+		return punctual.Every(interval).Aligned()
+	case 5:
+		return punctual.Jitter(seconds, 3*time.Second)
+	case 6:
+		return punctual.Union(punctual.Every(interval), seconds)
+	case 7:
+		return punctual.Limit(punctual.Every(interval), 1+d.below(5))
+	case 8:
+		return punctual.Between(punctual.Every(interval), soon, soon.Add(d.between(time.Second, time.Minute)))
+	default:
+		return punctual.Every(interval)
+	}
+}
+
 // call draws something that a host does.
-func (r *rage) call(p *Process) func() {
-	n := r.dice.below(r.Tasks)
-	task := r.task(n)
+func (r *rage) call(d *dice, p *Process) func() {
+	n := d.below(r.Tasks)
+	task := r.task(d, n)
 	id := task.ID
-	pick := r.dice.next()
-	switch k := r.dice.below(20); {
+	pick := d.next()
+	switch k := d.below(22); {
 	case k < 5:
 		return func() { _ = p.Add(task) }
 	case k < 7:
@@ -198,6 +275,17 @@ func (r *rage) call(p *Process) func() {
 				return p.Cancel(ctx, runs[pick%uint64(len(runs))].ID)
 			})
 		}
+	case k == 17: // only its switch is changed, unless somebody changes the task at the same time
+		return func() {
+			_ = p.Do("Reschedule", id, func(ctx context.Context) error {
+				snap, err := p.Task(ctx, id)
+				if err != nil {
+					return err
+				}
+				snap.Task.Disabled = !snap.Task.Disabled
+				return p.Scheduler.Reschedule(ctx, snap.Task)
+			})
+		}
 	default:
 		return func() {
 			_ = p.Do("RunNow", id, func(ctx context.Context) error {
@@ -209,8 +297,8 @@ func (r *rage) call(p *Process) func() {
 }
 
 // anything is what host code does in chaos.
-func (w *World) anything(e *Execution) Work {
-	d := w.dice("work", e.Run.TaskID, e.Run.ScheduledAt.Sub(w.Begin), e.Run.Trigger, e.Run.Attempt)
+func (r *rage) anything(e *Execution) Work {
+	d := r.World.dice("work", e.Run.TaskID, e.Run.ScheduledAt.Sub(r.Begin), e.Run.Trigger, e.Run.Attempt)
 	work := Work{Takes: d.between(0, 3*time.Second)}
 	if d.chance(0.1) {
 		work.Takes = d.between(0, 40*time.Second)
@@ -218,7 +306,7 @@ func (w *World) anything(e *Execution) Work {
 	if d.chance(0.1) {
 		work.Deaf = d.between(0, 10*time.Second)
 	}
-	switch d.below(12) {
+	switch d.below(13) {
 	case 0, 1:
 		work.Err = errBoom
 	case 2:
@@ -229,6 +317,16 @@ func (w *World) anything(e *Execution) Work {
 		work.Panic = true
 	case 5:
 		work.Exit = true
+	case 6:
+		work.Err = punctual.Skip("nothing to do")
+	}
+	switch {
+	case d.chance(0.05):
+		call := r.call(d, e.Process)
+		work.First = func(context.Context, *Execution) { call() }
+	case d.chance(0.003):
+		limit := d.between(0, 10*time.Second)
+		work.First = func(ctx context.Context, e *Execution) { e.Process.StopInside(ctx, e, limit) }
 	}
 	return work
 }

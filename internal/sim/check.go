@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -24,6 +25,7 @@ func (w *World) Check() []string {
 	c.once()
 	c.results()
 	c.noPileUp()
+	c.kinds()
 	c.cleanEnd()
 	c.atRest()
 	c.observed()
@@ -44,19 +46,13 @@ type checker struct {
 func (c *checker) read() {
 	ctx := context.Background()
 	c.tasks = make(map[string]punctual.Snapshot)
-	for q := (punctual.RunQuery{Limit: punctual.MaxLimit}); ; {
-		page, err := c.store.Runs(ctx, q)
-		if err != nil {
-			c.failf("the ledger cannot be read: %v", err)
-			return
-		}
-		c.ledger = append(c.ledger, page...)
-		if len(page) < q.Limit {
-			break
-		}
-		q.Before = page[len(page)-1].ID
+	var err error
+	if c.ledger, err = ledger(ctx, c.store); err != nil {
+		c.failf("the ledger cannot be read: %v", err)
+		return
 	}
-	slices.Reverse(c.ledger)
+	c.ledger = slices.AppendSeq(c.ledger, maps.Values(c.store.trimmed))
+	slices.SortFunc(c.ledger, func(a, b punctual.Run) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range c.ledger {
 		c.runs[c.ledger[i].ID] = &c.ledger[i]
 	}
@@ -93,11 +89,14 @@ func (c *checker) atOnce() {
 			c.failf("P2: %s of task %s at %s was acknowledged and not committed", op.Call, op.TaskID, c.clockTime(op.Invoked))
 		}
 	}
-	for _, r := range c.store.commits {
-		_, interval := r.task.Schedule.(punctual.Interval)
+	for op, r := range c.store.commits {
+		_, interval := r.task.Schedule.(punctual.IntervalSchedule)
+		_, calendar := r.task.Schedule.(punctual.CalendarSchedule)
+		// A combination of schedules may leave the moment out.
+		known := interval || calendar || r.task.OnRegister != punctual.RegisterDefault
 		wanted := !r.task.Disabled && !r.paused &&
-			(r.task.OnRegister == punctual.RunImmediatelyOnRegister || interval && r.task.OnRegister == punctual.RegisterDefault)
-		if wanted != (r.run != nil) {
+			(r.task.OnRegister == punctual.RunImmediatelyOnRegister || interval && r.task.OnRegister == punctual.RegisterDefault && !op.Process.Waits)
+		if known && wanted != (r.run != nil) {
 			c.failf("P2: the registration of task %s at %s: immediate run wanted %v, committed %v", r.task.ID, c.clockTime(r.at), wanted, r.run != nil)
 			continue
 		}
@@ -160,8 +159,12 @@ func (c *checker) definition(run *punctual.Run) punctual.Task {
 // lost reports whether the ledger says that an attempt was taken away, or its result came too late.
 func (c *checker) lost(e *Execution) bool {
 	run := c.runs[e.Run.ID]
+	if c.store.taken[attempt{e.Run.ID, e.Run.Attempt}] {
+		return true
+	}
 	return run != nil && slices.ContainsFunc(run.History, func(a punctual.Attempt) bool {
-		return a.Number == e.Run.Attempt && (a.Outcome == "lost" || a.Outcome == "stale")
+		// A claim that was handed back had the same number.
+		return a.Number == e.Run.Attempt && !a.StartedAt.Before(e.Run.StartedAt) && (a.Outcome == "lost" || a.Outcome == "stale")
 	})
 }
 
@@ -185,7 +188,7 @@ func (c *checker) results() {
 				c.failf("P3: %s, but attempt %d succeeded on %v", c.describe(run), run.Attempt, last.Process)
 			}
 		case punctual.StateSkipped, punctual.StateMissed:
-			if len(c.tries[run.ID]) > 0 {
+			if _, own := punctual.SkipOf(lastErr(last)); !own && len(c.tries[run.ID]) > 0 {
 				c.failf("P1: %s was executed at %s", c.describe(run), c.clockTime(c.tries[run.ID][0].Begun))
 			}
 		}
@@ -195,6 +198,13 @@ func (c *checker) results() {
 			c.failf("P1: run %s of task %s was executed at %s and is not in the ledger", id, tries[0].Run.TaskID, c.clockTime(tries[0].Begun))
 		}
 	}
+}
+
+func lastErr(e *Execution) error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
 }
 
 // excused reports whether the result of an execution may be missing: it was taken away, its process died, lost its lease or gave up at the
@@ -231,40 +241,78 @@ func (c *checker) removedAt(run *punctual.Run) time.Time {
 }
 
 // noPileUp is P4: never more executions at a time than MaxActive of the task and ConcurrencyLimit of the key. In a world these do not
-// change over the life of a task. What is in flight when its task is removed with its history may finish and counts no more: a task that
-// is added later under the same id is another.
+// change over the life of a task, but for those that Chaos calls fickle. What is in flight when its task is removed with its history may
+// finish and counts no more: a task that is added later under the same id is another.
 func (c *checker) noPileUp() {
-	limits := make(map[string]int)
-	keys := make(map[string]string)
-	keyLimits := make(map[string]int)
+	limits, keyLimits := make(map[string]int), make(map[string]int) // by task
 	for _, r := range c.store.commits {
 		t := &r.task
-		limits[t.ID] = cmp.Or(t.MaxActive, 1)
-		if t.Overlap == punctual.OverlapAllow && t.MaxActive == 0 {
+		limits[t.ID], keyLimits[t.ID] = cmp.Or(t.MaxActive, 1), cmp.Or(t.ConcurrencyLimit, 1)
+		if t.Overlap == punctual.OverlapAllow && t.MaxActive == 0 || fickle(t.ID) {
 			limits[t.ID] = 1 << 30
 		}
-		if t.ConcurrencyKey != "" {
-			keys[t.ID], keyLimits[t.ConcurrencyKey] = t.ConcurrencyKey, cmp.Or(t.ConcurrencyLimit, 1)
+		if fickle(t.ID) {
+			keyLimits[t.ID] = 1 << 30
 		}
 	}
 	byTask, byKey := make(map[string][]*Execution), make(map[string][]*Execution)
 	for _, e := range c.executions {
 		byTask[e.Run.TaskID] = append(byTask[e.Run.TaskID], e)
-		if key := keys[e.Run.TaskID]; key != "" {
+		if key := e.Run.ConcurrencyKey; key != "" {
 			byKey[key] = append(byKey[key], e)
 		}
 	}
 	for id, all := range byTask {
-		c.crowded("task "+id, all, limits[id])
+		c.crowded("task "+id, all, limits)
 	}
 	for key, all := range byKey {
-		c.crowded("key "+key, all, keyLimits[key])
+		c.crowded("key "+key, all, keyLimits)
 	}
 }
 
-// crowded looks for an instant with too many executions.
-func (c *checker) crowded(what string, all []*Execution, limit int) {
-	slices.SortStableFunc(all, func(a, b *Execution) int { return a.Begun.Compare(b.Begun) })
+// kinds checks that each process executes only what it handles, and no more of it than its own limits allow.
+func (c *checker) kinds() {
+	type kindOf struct {
+		p    *Process
+		kind string
+	}
+	all := make(map[kindOf][]*Execution)
+	for _, e := range c.executions {
+		if p := e.Process; p.Kinds != nil && !slices.Contains(p.Kinds, e.Run.Kind) {
+			c.failf("run %s of kind %q was executed on %v, which handles %q", e.Run.ID, e.Run.Kind, p, p.Kinds)
+		}
+		of := kindOf{e.Process, e.Run.Kind}
+		all[of] = append(all[of], e)
+	}
+	for of, executions := range all {
+		slices.SortStableFunc(executions, func(a, b *Execution) int { return a.Begun.Compare(b.Begun) })
+		several, every := of.p.Several[of.kind], of.p.Every[of.kind]
+		var active []*Execution
+		for i, e := range executions {
+			active = slices.DeleteFunc(active, func(o *Execution) bool { return !o.Ended.IsZero() && !o.Ended.After(e.Begun) })
+			if active = append(active, e); several > 0 && len(active) > several {
+				c.failf("P4: %d executions of kind %q on %v at %s, the limit is %d", len(active), of.kind, of.p, c.clockTime(e.Begun), several)
+			}
+			if every == 0 {
+				continue
+			}
+			// Between the claim and the call of host code lie as much as the lease allows.
+			for j, first := range executions[:i] {
+				if n, most := i-j+1, rateBurst+int((e.Begun.Sub(first.Begun)+Lease)/every)+1; n > most {
+					c.failf("%d executions of kind %q began on %v from %s to %s, of at most %d", n, of.kind, of.p, c.clockTime(first.Begun), c.clockTime(e.Begun), most)
+				}
+			}
+		}
+	}
+}
+
+// crowded looks for an execution that began beside more than the limit of its task allows.
+func (c *checker) crowded(what string, all []*Execution, limits map[string]int) {
+	// Each passed the gate after those before it, though host code may have been called in another order. Of those that passed it in one
+	// transaction the ones with the least limits are thought to be first.
+	slices.SortStableFunc(all, func(a, b *Execution) int {
+		return cmp.Or(a.Run.StartedAt.Compare(b.Run.StartedAt), cmp.Compare(limits[a.Run.TaskID], limits[b.Run.TaskID]), a.Begun.Compare(b.Begun))
+	})
 	var active []*Execution
 	for _, e := range all {
 		active = slices.DeleteFunc(active, func(other *Execution) bool {
@@ -275,7 +323,7 @@ func (c *checker) crowded(what string, all []*Execution, limit int) {
 			continue // another instance had claimed it when its task was removed
 		}
 		active = append(active, e)
-		if len(active) > limit {
+		if limit := limits[e.Run.TaskID]; len(active) > limit {
 			names := make([]string, len(active))
 			for i, a := range active {
 				names[i] = fmt.Sprintf("%s on %v since %s", a.Run.ID, a.Process, c.clockTime(a.Begun))
@@ -309,7 +357,7 @@ func (c *checker) cleanEnd() {
 					c.failf("P5: the shutdown of %v at %s returned without error, and the result of attempt %d of run %s, which ended at %s, is not in the ledger", p,
 						c.clockTime(s.entered), e.Run.Attempt, e.Run.ID, c.clockTime(e.Ended))
 				}
-				if s.err == nil && !s.returned.IsZero() && (e.Ended.IsZero() || e.Ended.After(s.returned)) {
+				if s.err == nil && !s.returned.IsZero() && e != s.inside && (e.Ended.IsZero() || e.Ended.After(s.returned)) {
 					c.failf("P5: the shutdown of %v returned without error at %s while run %s went on", p, c.clockTime(s.returned), e.Run.ID)
 				}
 			}
@@ -325,19 +373,18 @@ func (c *checker) given(e *Execution) bool {
 
 // observed checks that observers were told about each call of host code, and about nothing else of the kind.
 func (c *checker) observed() {
-	type attempt struct {
+	type call struct {
 		process *Process
-		run     string
-		number  int
+		attempt
 	}
-	calls := make(map[attempt]int)
+	calls := make(map[call]int)
 	for _, e := range c.executions {
-		calls[attempt{e.Process, e.Run.ID, e.Run.Attempt}]++
+		calls[call{e.Process, attempt{e.Run.ID, e.Run.Attempt}}]++
 	}
 	for p, events := range c.events {
 		for _, e := range events {
 			if e.Type == punctual.EventStarted {
-				calls[attempt{p, e.Run.ID, e.Run.Attempt}]--
+				calls[call{p, attempt{e.Run.ID, e.Run.Attempt}}]--
 			}
 		}
 	}

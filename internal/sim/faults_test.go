@@ -58,7 +58,7 @@ func TestAnInstanceIsKilledBetweenItsClaimAndTheStartOfHostCode(t *testing.T) {
 			}
 			return reply, err
 		}})
-		a := w.Make("a")
+		a := w.Make("a", Setup{})
 		require.NoError(t, a.Add(task))
 		a.Begin()
 		w.after(time.Second)
@@ -80,7 +80,7 @@ func TestAnInstanceIsKilledBetweenTheEndOfHostCodeAndItsResult(t *testing.T) {
 			b.process.Kill()
 			return punctual.FinishReply{}, errDead
 		}})
-		a := w.Make("a")
+		a := w.Make("a", Setup{})
 		require.NoError(t, a.Add(task)) // before the run can end, and with it the instance
 		a.Begin()
 		w.after(time.Second)

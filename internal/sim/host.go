@@ -40,7 +40,8 @@ type Work struct {
 	Deaf  time.Duration // goes on for so long after its context has ended
 	Err   error
 	Panic bool
-	Exit  bool // ends its goroutine
+	Exit  bool                                    // ends its goroutine
+	First func(ctx context.Context, e *Execution) // comes before all that; nil for nothing
 }
 
 // host is the executor of a process.
@@ -48,6 +49,9 @@ type host struct {
 	world   *World
 	process *Process
 }
+
+// Kinds implements punctual.KindLister.
+func (h *host) Kinds() []string { return h.process.Setup.Kinds }
 
 func (h *host) Execute(ctx context.Context, run punctual.Run) (punctual.Result, error) {
 	w, p := h.world, h.process
@@ -70,6 +74,11 @@ func (h *host) Execute(ctx context.Context, run punctual.Run) (punctual.Result, 
 		case <-done:
 		}
 	})
+	if work.First != nil {
+		if work.First(ctx, e); !p.power.on() {
+			return punctual.Result{}, errDead
+		}
+	}
 	if !sleep(ctx, work.Takes) {
 		sleep(context.Background(), work.Deaf)
 		if work.Err == nil && work.Deaf == 0 {

@@ -12,6 +12,8 @@ import (
 var (
 	errReset = fmt.Errorf("%w: connection reset", punctual.ErrUnavailable)
 	errDead  = errors.New("the process is dead")
+	// errAtOnce stands for all that is not waited for when a process is closed at once.
+	errAtOnce = errors.New("closed at once")
 )
 
 // weather is how calls between processes and the store fare: each number is the share of calls that it befalls.
@@ -91,6 +93,87 @@ func over[T any](ctx context.Context, l *link, name string, do func(context.Cont
 		return none, errDead
 	}
 	return a.value, a.err
+}
+
+// seen is the store with the capabilities that the process makes use of.
+func (l *link) seen() punctual.Store {
+	watcher, hints := l.world.store.shared.(punctual.Watcher)
+	preparer, prepares := l.store.(punctual.Preparer)
+	hints = hints && l.process.Hinted
+	switch {
+	case hints && prepares:
+		return struct {
+			*link
+			hintsOf
+			claimsAhead
+		}{l, hintsOf{l, watcher}, claimsAhead{l, preparer}}
+	case prepares:
+		return struct {
+			*link
+			claimsAhead
+		}{l, claimsAhead{l, preparer}}
+	case hints:
+		return struct {
+			*link
+			hintsOf
+		}{l, hintsOf{l, watcher}}
+	}
+	return l
+}
+
+// hintsOf are the hints of the store: they come at once or never.
+type hintsOf struct {
+	l       *link
+	watcher punctual.Watcher
+}
+
+func (h hintsOf) Watch(ctx context.Context, notify func()) error {
+	return h.watcher.Watch(ctx, func() {
+		if p := h.l.process; !p.frozen() && !p.cutOff() && !closed(p.power.dead) && !h.l.world.fate(p, "hint").refused {
+			notify()
+		}
+	})
+}
+
+// claimsAhead are the calls about claims that are made before their time.
+type claimsAhead struct {
+	l        *link
+	preparer punctual.Preparer
+}
+
+func (a claimsAhead) Upcoming(ctx context.Context, r punctual.UpcomingRequest) (int, error) {
+	return over(ctx, a.l, "upcoming", func(ctx context.Context) (int, error) { return a.preparer.Upcoming(ctx, r) })
+}
+
+func (a claimsAhead) Prepare(ctx context.Context, r punctual.PrepareRequest) (punctual.Prepared, error) {
+	return over(ctx, a.l, "prepare", func(ctx context.Context) (punctual.Prepared, error) {
+		p, err := a.preparer.Prepare(ctx, r)
+		if p == nil || err != nil {
+			return nil, err
+		}
+		return preparedClaim{a.l, p}, nil
+	})
+}
+
+type preparedClaim struct {
+	l *link
+	p punctual.Prepared
+}
+
+func (c preparedClaim) Extend(ctx context.Context, limit int) error {
+	_, err := over(ctx, c.l, "extend", func(ctx context.Context) (struct{}, error) { return struct{}{}, c.p.Extend(ctx, limit) })
+	return err
+}
+
+func (c preparedClaim) Commit(ctx context.Context, now time.Time) (punctual.ClaimReply, error) {
+	return over(ctx, c.l, "commit", func(ctx context.Context) (punctual.ClaimReply, error) { return c.p.Commit(ctx, c.l.now(now)) })
+}
+
+func (c preparedClaim) Cancel(ctx context.Context) {
+	_, _ = over(ctx, c.l, "cancel", func(ctx context.Context) (struct{}, error) {
+		c.p.Cancel(ctx)
+		return struct{}{}, nil
+	})
 }
 
 // now is the time that a request reaches the store with. It carries that of the process, since its clock was injected; as in production

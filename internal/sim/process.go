@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,10 +14,13 @@ import (
 type Process struct {
 	*punctual.Scheduler
 	Name string
+	Setup
 
 	world *World
 	power *power
 	born  time.Time
+	ctx   context.Context // of its Start
+	abort context.CancelCauseFunc
 
 	mu        sync.Mutex // guards all below
 	cut       int        // partitions that this process is in
@@ -27,6 +31,35 @@ type Process struct {
 	gone      bool // it is not used any more: killed, or shut down
 }
 
+// Setup is what a process is like. The zero value handles every kind, without limits of its own.
+type Setup struct {
+	Kinds   []string                 // that it handles; nil for all
+	Waits   bool                     // interval tasks do not run at once unless they say so themselves
+	Several map[string]int           // by kind: how many runs at a time
+	Every   map[string]time.Duration // by kind: how often, on average
+	Hinted  bool                     // it hears of what others do
+}
+
+// rateBurst is how many runs of a kind with a rate start at once at most.
+const rateBurst = 3
+
+func (s Setup) options() []punctual.Option {
+	var opts []punctual.Option
+	for kind, n := range s.Several {
+		opts = append(opts, punctual.WithKindConcurrency(kind, n))
+	}
+	for kind, every := range s.Every {
+		opts = append(opts, punctual.WithKindRate(kind, every, rateBurst))
+	}
+	if s.Waits {
+		opts = append(opts, punctual.WithRegisterPolicy(punctual.WaitForSchedule))
+	}
+	return opts
+}
+
+// restrained reports whether something might wait for ever though the process lives.
+func (s Setup) restrained() bool { return s.Kinds != nil || len(s.Several)+len(s.Every) > 0 }
+
 // span is a stretch of time; to is zero while it lasts.
 type span struct{ from, to time.Time }
 
@@ -34,28 +67,31 @@ type span struct{ from, to time.Time }
 type shutdown struct {
 	entered, returned, deadline time.Time
 	err                         error
+	inside                      *Execution // that called it; nil for none
 }
 
 // Start makes a process and begins it.
 func (w *World) Start(name string, opts ...punctual.Option) *Process {
-	p := w.Make(name, opts...)
+	p := w.Make(name, Setup{}, opts...)
 	p.Begin()
 	return p
 }
 
 // Make makes a process whose Scheduler is not started yet.
-func (w *World) Make(name string, opts ...punctual.Option) *Process {
-	p := &Process{Name: name, world: w, power: newPower(), born: bubble.Now()}
-	link := &link{world: w, process: p, store: w.store}
+func (w *World) Make(name string, setup Setup, opts ...punctual.Option) *Process {
+	p := &Process{Name: name, Setup: setup, world: w, power: newPower(), born: bubble.Now()}
+	p.ctx, p.abort = context.WithCancelCause(context.Background())
+	link := &link{world: w, process: p, store: w.front}
 	if w.spoil != nil {
-		link.store = w.spoil(p, w.store)
+		link.store = w.spoil(p, w.front)
 	}
+	opts = append(setup.options(), opts...)
 	opts = append([]punctual.Option{
 		punctual.WithClock(&processClock{bubble, p.power}), punctual.WithInstance(name), punctual.WithLease(Lease),
 		punctual.WithStoreTimeout(5 * time.Second), punctual.WithLogger(w.logger), punctual.WithObserver(punctual.ObserverFunc(func(e punctual.Event) { w.observe(p, e) })),
 		punctual.WithRetention(0, 0),
 	}, opts...)
-	s, err := punctual.New(link, &host{w, p}, opts...)
+	s, err := punctual.New(link.seen(), &host{w, p}, opts...)
 	if err != nil {
 		panic(err)
 	}
@@ -68,7 +104,7 @@ func (w *World) Make(name string, opts ...punctual.Option) *Process {
 
 // Begin starts its Scheduler.
 func (p *Process) Begin() {
-	if err := p.Scheduler.Start(context.Background()); err != nil {
+	if err := p.Scheduler.Start(p.ctx); err != nil {
 		p.world.failf("Start: %v", err)
 	}
 }
@@ -143,19 +179,50 @@ func (p *Process) cutOff() bool {
 // Stop shuts the process down with a deadline and notes how that went. A frozen process gets to it when it is thawed, and one that was
 // killed never does.
 func (p *Process) Stop(limit time.Duration) error {
+	return p.end(limit, nil, func() error {
+		ctx, cancel := within(context.Background(), limit)
+		defer cancel()
+		return p.Shutdown(ctx)
+	})
+}
+
+// StopInside is Stop as host code does it in the middle of a run, with the context of that.
+func (p *Process) StopInside(ctx context.Context, e *Execution, limit time.Duration) {
+	_ = p.end(limit, e, func() error {
+		ctx, cancel := within(ctx, limit)
+		defer cancel()
+		return p.Shutdown(ctx)
+	})
+}
+
+// Quit closes the process at once, but that each result gets one more try, and the store as long as it may take for each.
+func (p *Process) Quit() {
+	_ = p.end(30*time.Second, nil, func() error { return errors.Join(p.Close(), errAtOnce) })
+}
+
+// Abort ends the context that the process was started with, and then waits for it.
+func (p *Process) Abort(limit time.Duration) {
+	p.abort(errAtOnce)
+	_ = p.end(limit, nil, func() error {
+		ctx, cancel := within(context.Background(), limit)
+		defer cancel()
+		return errors.Join(p.Shutdown(ctx), errAtOnce)
+	})
+}
+
+// end ends the process in some way and notes how that went.
+func (p *Process) end(limit time.Duration, inside *Execution, do func() error) error {
 	if !p.power.wait() {
 		return errDead
 	}
-	ctx, cancel := within(context.Background(), limit)
-	defer cancel()
 	p.mu.Lock()
 	p.gone = true
 	n := len(p.shutdowns)
 	entered := bubble.Now()
-	p.shutdowns = append(p.shutdowns, shutdown{entered: entered, deadline: entered.Add(limit)})
+	p.shutdowns = append(p.shutdowns, shutdown{entered: entered, deadline: entered.Add(limit), inside: inside})
 	p.mu.Unlock()
 	p.world.note("%s shuts down within %v", p.Name, limit)
-	err := p.Shutdown(ctx)
+	err := do()
 	p.world.note("%s has shut down: %v", p.Name, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -42,7 +42,7 @@ var stores = map[string]func(t *testing.T) shared{
 func simulate(t *testing.T, seed uint64, lasts time.Duration, open func(*testing.T) shared, spoil variant) (problems []string, w *World) {
 	synctest.Test(t, func(t *testing.T) {
 		w = NewWorld(seed, open(t), spoil)
-		Chaos{Processes: 3, Tasks: 8, Lasts: lasts}.Rage(w)
+		Chaos{Processes: 3, Tasks: 9, Lasts: lasts}.Rage(w)
 		problems = w.Check()
 	})
 	return problems, w

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -21,7 +23,15 @@ type witness struct {
 	ended    map[string]time.Time // by session: when its process said that it had stopped
 	orders   map[string]bool      // runs that somebody was told to cancel
 	commits  map[*Operation]registration
-	removed  map[string][]time.Time // tasks removed with their history: when
+	removed  map[string][]time.Time  // tasks removed with their history: when
+	trimmed  map[string]punctual.Run // by id, as they were last
+	taken    map[attempt]bool        // away from the process that had started them
+}
+
+// attempt names one.
+type attempt struct {
+	run    string
+	number int
 }
 
 // operationKey finds the Operation that a context belongs to.
@@ -44,6 +54,7 @@ func newWitness(store shared, note func(format string, args ...any)) *witness {
 	return &witness{
 		shared: store, note: note, expiries: make(map[string]time.Time), ended: make(map[string]time.Time),
 		orders: make(map[string]bool), commits: make(map[*Operation]registration), removed: make(map[string][]time.Time),
+		trimmed: make(map[string]punctual.Run), taken: make(map[attempt]bool),
 		turn: make(chan struct{}, 1),
 	}
 }
@@ -89,6 +100,7 @@ func (w *witness) noteEdit(op *Operation, v punctual.View, c punctual.Change) {
 	switch {
 	case c.Remove && !c.KeepHistory:
 		w.removed[id] = append(w.removed[id], v.Now)
+		maps.DeleteFunc(w.trimmed, func(_ string, run punctual.Run) bool { return run.TaskID == id })
 	case c.Task != nil:
 		w.commits[op] = noteRegistration(v, c)
 	}
@@ -103,6 +115,37 @@ func noteRegistration(v punctual.View, c punctual.Change) registration {
 		}
 	}
 	return r
+}
+
+// Trim keeps what it removes.
+func (w *witness) Trim(ctx context.Context, req punctual.TrimRequest) (int, error) {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	before, err := ledger(ctx, w.shared)
+	if err != nil {
+		return 0, err
+	}
+	n, err := w.shared.Trim(ctx, req)
+	for i := range before {
+		if _, gone := w.shared.Run(ctx, before[i].ID); errors.Is(gone, punctual.ErrRunNotFound) {
+			w.note("store: run %s of task %s is trimmed", before[i].ID, before[i].TaskID)
+			w.mu.Lock()
+			w.trimmed[before[i].ID] = before[i]
+			w.mu.Unlock()
+		}
+	}
+	return n, err
+}
+
+// ledger reads the whole of it, newest first.
+func ledger(ctx context.Context, store punctual.Store) (all []punctual.Run, err error) {
+	for q := (punctual.RunQuery{Limit: punctual.MaxLimit}); ; q.Before = all[len(all)-1].ID {
+		page, err := store.Runs(ctx, q)
+		all = append(all, page...)
+		if err != nil || len(page) < q.Limit {
+			return all, err
+		}
+	}
 }
 
 func (w *witness) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
@@ -130,7 +173,10 @@ func (w *witness) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (pun
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	reply, err := w.shared.Reclaim(ctx, req)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for i := range reply.Runs {
+		w.taken[attempt{reply.Runs[i].ID, reply.Runs[i].Attempt}] = true
 		w.note("store: session %s takes run %s attempt %d away, now %v", req.Session, reply.Runs[i].ID, reply.Runs[i].Attempt, reply.Runs[i].State)
 	}
 	return reply, err

@@ -26,6 +26,7 @@ type World struct {
 	rest       time.Duration // how long the world is left alone at its end
 	settled    time.Time     // when everything had come to rest and the last shutdowns began
 	store      *witness
+	front      shared  // what processes are given of it
 	spoil      variant // what links lead through; nil for nothing
 	logger     *slog.Logger
 	embedded   bool           // the clock of the process decides, as that of the machine does when store and process share it
@@ -61,7 +62,7 @@ func NewWorld(seed uint64, store shared, spoil variant) *World {
 		calls: make(map[callKey]uint64), plan: func(*Execution) Work { return Work{} },
 	}
 	w.store = newWitness(store, w.note)
-	w.spoil = spoil
+	w.front, w.spoil = w.store, spoil
 	w.logger = slog.New(slog.NewTextHandler(&diary{w}, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
@@ -223,7 +224,7 @@ func (w *World) End() {
 		for p.frozen() {
 			p.Thaw()
 		}
-		usable = usable || p.usable()
+		usable = usable || p.usable() && !p.restrained()
 	}
 	if !usable {
 		w.Start("last")
