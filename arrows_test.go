@@ -66,7 +66,7 @@ var arrows = []arrow{
 		because: "it compares rows with schedules: values in, findings out, whatever carried the runs out",
 	},
 	{
-		from: "internal/sim", to: []string{".", "internal/audit", "store/memory", "store/sqlite"}, uses: []string{clockModule},
+		from: "internal/sim", to: []string{".", "internal/audit", "internal/foresight", "store/memory", "store/sqlite"}, uses: []string{clockModule},
 		because: "it judges the engine by what happened, so it takes the parts that a host takes and no others",
 	},
 	{

@@ -7,11 +7,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/benbjohnson/clock"
+
 	"github.com/punctual-go/punctual"
 )
 
 // patience bounds how long a commit waits for the store's clock.
 const patience = 100 * time.Millisecond
+
+// grace is how long after its instant a claim is given up whose instance has vanished.
+const grace = time.Second
 
 // claim is one that waits for its instant. Its tasks are held until it is over.
 type claim struct {
@@ -20,6 +25,7 @@ type claim struct {
 	tasks  []prepared
 	starts int
 	over   chan struct{}
+	expiry *clock.Timer
 }
 
 // prepared is what was decided about a task.
@@ -52,10 +58,10 @@ func (c *claim) Extend(ctx context.Context, limit int) error {
 func (c *claim) take(ctx context.Context, id string, slots int) error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if c.s.held[id] != nil {
-		return nil
+	if err := c.gone(); err != nil || c.s.held[id] != nil {
+		return err
 	}
-	_, err := c.s.Store.Edit(ctx, punctual.EditRequest{TaskID: id, Decide: func(v punctual.View) (punctual.Change, error) {
+	_, err := c.s.Shared.Edit(ctx, punctual.EditRequest{TaskID: id, Decide: func(v punctual.View) (punctual.Change, error) {
 		if v.Record == nil || !v.Record.Status.NextRunAt.Equal(c.req.At) || v.Active > 0 || len(v.Pending) > 0 || v.Record.Task.ConcurrencyKey != "" {
 			return punctual.Change{}, nil
 		}
@@ -86,14 +92,17 @@ func (c *claim) Commit(ctx context.Context, now time.Time) (punctual.ClaimReply,
 	if now.Before(c.req.At) {
 		return punctual.ClaimReply{}, fmt.Errorf("%w: it is %v before %v", punctual.ErrUnavailable, c.req.At.Sub(now), c.req.At)
 	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if err := c.gone(); err != nil {
+		return punctual.ClaimReply{}, err
+	}
 	if err := c.s.alive(ctx, c.req.Session); err != nil {
 		return punctual.ClaimReply{}, err
 	}
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
 	reply := punctual.ClaimReply{Now: c.req.At, NextDue: c.req.At, Decided: len(c.tasks)}
 	for _, p := range c.tasks {
-		_, err := c.s.Store.Edit(ctx, punctual.EditRequest{
+		done, err := c.s.Shared.Edit(ctx, punctual.EditRequest{
 			TaskID: p.task.ID, Now: now, Session: c.req.Session,
 			Decide: func(punctual.View) (punctual.Change, error) { return p.change, nil },
 		})
@@ -101,13 +110,23 @@ func (c *claim) Commit(ctx context.Context, now time.Time) (punctual.ClaimReply,
 			return reply, err
 		}
 		for _, run := range p.change.Insert {
-			if run.State == punctual.StateRunning {
+			if run.State == punctual.StateRunning && !slices.Contains(done.Dropped, run.ID) {
 				run.Payload, run.Labels = slices.Clone(p.task.Payload), maps.Clone(p.task.Labels)
 				reply.Started = append(reply.Started, run)
 			}
 		}
 	}
 	return reply, nil
+}
+
+// gone says that the claim was given up, if it was. The store is locked.
+func (c *claim) gone() error {
+	select {
+	case <-c.over:
+		return fmt.Errorf("%w: the claim for %v was given up", punctual.ErrUnavailable, c.req.At)
+	default:
+		return nil
+	}
 }
 
 // Cancel implements punctual.Prepared.
@@ -120,8 +139,12 @@ func (c *claim) Cancel(context.Context) {
 func (c *claim) end() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
+	if c.gone() != nil {
+		return
+	}
 	for _, p := range c.tasks {
 		delete(c.s.held, p.task.ID)
 	}
+	c.expiry.Stop()
 	close(c.over)
 }

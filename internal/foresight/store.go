@@ -1,5 +1,5 @@
-// Package foresight has a store in memory that makes claims ahead, for tests of the engine and of the suite that checks stores. The store of
-// the package memory has no use for that: its claims are over before anybody could be late.
+// Package foresight makes claims ahead over a store in memory, for tests of the engine, of the suite that checks stores, and for the
+// simulation. The store of the package memory has no use for that: its claims are over before anybody could be late.
 package foresight
 
 import (
@@ -16,9 +16,16 @@ import (
 	"github.com/punctual-go/punctual/store/memory"
 )
 
-// Store is a memory.Store that is a punctual.Preparer as well. Its fields are set before it is used.
+// Shared is a store whose edits are over at once, such as a memory.Store.
+type Shared interface {
+	punctual.Store
+	punctual.Leaser
+	punctual.Watcher
+}
+
+// Store is another that is a punctual.Preparer as well. Its fields are set before it is used.
 type Store struct {
-	*memory.Store
+	Shared
 	// Clock is the store's own clock.
 	Clock clock.Clock
 	// Each is what it takes to prepare a task.
@@ -26,13 +33,16 @@ type Store struct {
 	// Called is told of claims, beats and all that has to do with claims made ahead, by name, and may make them fail. Nil for nobody.
 	Called func(call string) error
 
-	mu   sync.Mutex        // guards all below; it is held while a call of the memory.Store is carried out that must not come in between
+	mu   sync.Mutex        // guards all below; it is held while a call of the Shared store is carried out that must not come in between
 	held map[string]*claim // by task
 }
 
 // New makes an empty Store on the real clock.
-func New() *Store {
-	return &Store{Store: memory.New(), Clock: clock.New(), held: make(map[string]*claim)}
+func New() *Store { return Over(memory.New()) }
+
+// Over makes claims ahead for another store.
+func Over(store Shared) *Store {
+	return &Store{Shared: store, Clock: clock.New(), held: make(map[string]*claim)}
 }
 
 func (s *Store) called(call string) error {
@@ -47,7 +57,21 @@ func (s *Store) Beat(ctx context.Context, req punctual.BeatRequest) (punctual.Be
 	if err := s.called("beat"); err != nil {
 		return punctual.BeatReply{}, err
 	}
-	return s.Store.Beat(ctx, req)
+	return s.Shared.Beat(ctx, req)
+}
+
+// Reclaim implements punctual.Leaser. It does not come between a commit's look at the session and what is committed.
+func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punctual.ReclaimReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Shared.Reclaim(ctx, req)
+}
+
+// EndSession implements punctual.Leaser, and keeps to the same.
+func (s *Store) EndSession(ctx context.Context, session string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Shared.EndSession(ctx, session)
 }
 
 // Edit implements punctual.Store. It waits for the end of a claim that holds the task.
@@ -65,7 +89,7 @@ func (s *Store) Edit(ctx context.Context, req punctual.EditRequest) (punctual.Ed
 		holder := s.held[id]
 		if holder == nil {
 			defer s.mu.Unlock()
-			return s.Store.Edit(ctx, req)
+			return s.Shared.Edit(ctx, req)
 		}
 		s.mu.Unlock()
 		select {
@@ -90,7 +114,7 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 		}
 		return decide(v)
 	}
-	return s.Store.Claim(ctx, req)
+	return s.Shared.Claim(ctx, req)
 }
 
 // Upcoming implements punctual.Preparer.
@@ -139,6 +163,7 @@ func (s *Store) Prepare(ctx context.Context, req punctual.PrepareRequest) (punct
 		return nil, err
 	}
 	c := &claim{s: s, req: req, over: make(chan struct{})}
+	c.expiry = s.Clock.AfterFunc(req.Hold+grace, c.end)
 	if err := c.Extend(ctx, req.Limit); err != nil || c.starts == 0 {
 		c.end()
 		return nil, err

@@ -15,6 +15,7 @@ import (
 type Chaos struct {
 	Processes int           // how many are kept alive
 	Tasks     int           // how many ids there are
+	Crowd     int           // how many more there are that come due together
 	Lasts     time.Duration // until everything comes to rest
 }
 
@@ -24,17 +25,36 @@ var errBoom = errors.New("boom")
 // Rage lets chaos take its course in a world and brings it to rest.
 func (c Chaos) Rage(w *World) {
 	r := &rage{Chaos: c, World: w, dice: w.dice("rage")}
+	if c.Crowd > 0 {
+		w.Foresee(r.dice.between(100*time.Microsecond, 5*time.Millisecond))
+	}
 	w.Plan(r.anything)
 	w.Weather(weather{latency: 3 * time.Millisecond})
 	for i := range c.Processes {
 		r.start(i)
 	}
+	for n := range c.Crowd {
+		task, p := r.crowded(r.dice, n), r.alive[n%len(r.alive)]
+		r.background.Go(func() { _ = p.Add(task) })
+	}
 	for bubble.Since(w.Begin) < c.Lasts {
-		bubble.Sleep(r.dice.between(0, 2*time.Second))
+		bubble.Sleep(r.pause())
 		r.step()
 	}
 	r.ending.Wait()
 	w.End()
+}
+
+// meet is how far the instants at which a crowd comes due are apart.
+const meet = 15 * time.Second
+
+// pause draws how long nothing happens. Where there is a crowd, much happens shortly before it comes due.
+func (r *rage) pause() time.Duration {
+	d := r.dice.between(0, 2*time.Second)
+	if now := bubble.Now(); r.Crowd > 0 && r.dice.chance(0.5) {
+		return max(now.Truncate(meet).Add(meet-r.dice.between(0, time.Second)).Sub(now), 0)
+	}
+	return d
 }
 
 // rage is the state of one Chaos.
@@ -82,6 +102,9 @@ func (r *rage) start(i int) {
 	if r.dice.chance(0.2) {
 		opts = append(opts, punctual.WithRegisterSpread(5*time.Second))
 	}
+	if r.Crowd > 0 {
+		opts = append(opts, punctual.WithConcurrency(r.Crowd+r.dice.below(r.Crowd)), punctual.WithLookahead(r.dice.between(500*time.Millisecond, 5*time.Second)))
+	}
 	p := r.Make(fmt.Sprintf("p%d-%d", i, r.lives), r.setup(), opts...)
 	p.Jump(r.dice.between(-time.Second, time.Second))
 	p.Begin()
@@ -97,7 +120,11 @@ func (r *rage) step() {
 	i := r.dice.below(len(r.alive))
 	p := r.alive[i]
 	limit := r.dice.between(0, 30*time.Second)
-	switch n := r.dice.below(100); {
+	n := r.dice.below(100)
+	if r.Crowd > 0 && r.dice.chance(0.3) {
+		n = 70 + n%30 // harm rather than calls
+	}
+	switch {
 	case !p.usable(): // its own host code has shut it down
 		r.start(i)
 	case n < 68:
@@ -206,6 +233,13 @@ func (r *rage) task(d *dice, n int) punctual.Task {
 	return t
 }
 
+// crowded draws a definition of one that comes due with all others.
+func (r *rage) crowded(d *dice, n int) punctual.Task {
+	t := r.task(d, 10*n) // without a key
+	t.ID, t.Kind, t.Disabled, t.OnRegister, t.Schedule = fmt.Sprintf("crowd%d", n), "", false, punctual.WaitForSchedule, punctual.Every(meet).Aligned()
+	return t
+}
+
 func (r *rage) schedule(d *dice) punctual.Schedule {
 	interval := d.between(500*time.Millisecond, 20*time.Second).Round(time.Millisecond)
 	seconds := punctual.Must(punctual.Cron(fmt.Sprintf("*/%d * * * * *", 2+d.below(20)), time.UTC))
@@ -236,6 +270,9 @@ func (r *rage) schedule(d *dice) punctual.Schedule {
 func (r *rage) call(d *dice, p *Process) func() {
 	n := d.below(r.Tasks)
 	task := r.task(d, n)
+	if r.Crowd > 0 && d.chance(0.7) {
+		task = r.crowded(d, d.below(r.Crowd))
+	}
 	id := task.ID
 	pick := d.next()
 	switch k := d.below(22); {

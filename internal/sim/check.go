@@ -279,7 +279,7 @@ func (c *checker) kinds() {
 	all := make(map[kindOf][]*Execution)
 	for _, e := range c.executions {
 		if p := e.Process; p.Kinds != nil && !slices.Contains(p.Kinds, e.Run.Kind) {
-			c.failf("run %s of kind %q was executed on %v, which handles %q", e.Run.ID, e.Run.Kind, p, p.Kinds)
+			c.failf("C24: run %s of kind %q was executed on %v, which handles %q", e.Run.ID, e.Run.Kind, p, p.Kinds)
 		}
 		of := kindOf{e.Process, e.Run.Kind}
 		all[of] = append(all[of], e)
@@ -299,7 +299,7 @@ func (c *checker) kinds() {
 			// Between the claim and the call of host code lie as much as the lease allows.
 			for j, first := range executions[:i] {
 				if n, most := i-j+1, rateBurst+int((e.Begun.Sub(first.Begun)+Lease)/every)+1; n > most {
-					c.failf("%d executions of kind %q began on %v from %s to %s, of at most %d", n, of.kind, of.p, c.clockTime(first.Begun), c.clockTime(e.Begun), most)
+					c.failf("P4: %d executions of kind %q began on %v from %s to %s, of at most %d", n, of.kind, of.p, c.clockTime(first.Begun), c.clockTime(e.Begun), most)
 				}
 			}
 		}

@@ -5,7 +5,9 @@
 // are slow, fail before or after they were carried out, or are never answered. A witness stands right before the store and notes what was
 // committed, whatever the callers came to know of it; the host code notes what was executed.
 //
-// Chaos draws all of that from a seed. When it is over, World.Check compares the ledger with what happened and tells every promise of
+// Chaos draws all of that from a seed: definitions and all of their policies, what hosts ask for and from where, kinds that some processes handle and limits of
+// their own, trims of the ledger. In some worlds a crowd of tasks comes due together over a store that makes claims ahead
+// (internal/foresight), and most of the harm is done shortly before. When it is over, World.Check compares the ledger with what happened and tells every promise of
 // docs/guarantees.md that was broken. What a promise does not cover is said there, and at the place in check.go that allows for it.
 //
 // A world lives in a bubble of testing/synctest, so minutes pass in milliseconds, and a goroutine that is left behind fails the test. All

@@ -45,6 +45,7 @@ type link struct {
 type shared interface {
 	punctual.Store
 	punctual.Leaser
+	punctual.Watcher
 }
 
 // over makes a call from the process to the store.
@@ -97,16 +98,15 @@ func over[T any](ctx context.Context, l *link, name string, do func(context.Cont
 
 // seen is the store with the capabilities that the process makes use of.
 func (l *link) seen() punctual.Store {
-	watcher, hints := l.world.store.shared.(punctual.Watcher)
 	preparer, prepares := l.store.(punctual.Preparer)
-	hints = hints && l.process.Hinted
+	hints := l.process.Hinted
 	switch {
 	case hints && prepares:
 		return struct {
 			*link
 			hintsOf
 			claimsAhead
-		}{l, hintsOf{l, watcher}, claimsAhead{l, preparer}}
+		}{l, hintsOf{l}, claimsAhead{l, preparer}}
 	case prepares:
 		return struct {
 			*link
@@ -116,19 +116,16 @@ func (l *link) seen() punctual.Store {
 		return struct {
 			*link
 			hintsOf
-		}{l, hintsOf{l, watcher}}
+		}{l, hintsOf{l}}
 	}
 	return l
 }
 
 // hintsOf are the hints of the store: they come at once or never.
-type hintsOf struct {
-	l       *link
-	watcher punctual.Watcher
-}
+type hintsOf struct{ l *link }
 
 func (h hintsOf) Watch(ctx context.Context, notify func()) error {
-	return h.watcher.Watch(ctx, func() {
+	return h.l.store.Watch(ctx, func() {
 		if p := h.l.process; !p.frozen() && !p.cutOff() && !closed(p.power.dead) && !h.l.world.fate(p, "hint").refused {
 			notify()
 		}

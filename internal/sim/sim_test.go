@@ -39,37 +39,53 @@ var stores = map[string]func(t *testing.T) shared{
 }
 
 // simulate runs one seed and returns the broken promises.
-func simulate(t *testing.T, seed uint64, lasts time.Duration, open func(*testing.T) shared, spoil variant) (problems []string, w *World) {
+func simulate(t *testing.T, seed uint64, chaos Chaos, open func(*testing.T) shared, spoil variant) (problems []string, w *World) {
 	synctest.Test(t, func(t *testing.T) {
 		w = NewWorld(seed, open(t), spoil)
-		Chaos{Processes: 3, Tasks: 9, Lasts: lasts}.Rage(w)
+		chaos.Rage(w)
 		problems = w.Check()
 	})
 	return problems, w
 }
 
-// A world that breaks a promise comes back with go test ./internal/sim -run Chaos -seed N -seeds 1 -diary.
+var (
+	usual = Chaos{Processes: 3, Tasks: 9, Lasts: 3 * time.Minute}
+	// crowd is as many as it takes for claims to be made ahead, though some of them are busy.
+	crowd = Chaos{Processes: 3, Tasks: 9, Crowd: 180, Lasts: 2 * time.Minute}
+)
+
+// tryWorlds tries so many, from the first seed on.
+func tryWorlds(t *testing.T, n int, chaos Chaos, open func(*testing.T) shared) {
+	for seed := *first; seed < *first+uint64(n); seed++ {
+		problems, w := simulate(t, seed, chaos, open, nil)
+		if len(problems) == 0 {
+			continue
+		}
+		t.Errorf("seed %d:\n  %s", seed, strings.Join(problems, "\n  "))
+		if *showDiary {
+			t.Log("\n" + w.Diary())
+		}
+	}
+}
+
+// A world that breaks a promise comes back with go test ./internal/sim -run Chaos/memory -seed N -seeds 1 -diary.
 func TestPromisesHoldInChaos(t *testing.T) {
 	n := cmp.Or(*seeds, 200/slowness)
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
-			n, lasts := n, 3*time.Minute
+			n, chaos := n, usual
 			if name != "memory" {
 				n = max(n / *share, 1)
 				if slowness > 1 {
-					lasts /= 6
+					chaos.Lasts /= 6
 				}
 			}
-			for seed := *first; seed < *first+uint64(n); seed++ {
-				problems, w := simulate(t, seed, lasts, open, nil)
-				if len(problems) == 0 {
-					continue
-				}
-				t.Errorf("seed %d:\n  %s", seed, strings.Join(problems, "\n  "))
-				if *showDiary {
-					t.Log("\n" + w.Diary())
-				}
-			}
+			tryWorlds(t, n, chaos, open)
 		})
 	}
+	t.Run("ahead", func(t *testing.T) {
+		chaos := crowd
+		chaos.Lasts /= time.Duration(min(slowness, 4))
+		tryWorlds(t, max(n / *share, 1), chaos, stores["memory"])
+	})
 }

@@ -250,6 +250,20 @@ var mistakes = []struct {
 		}),
 	},
 	{
+		name: "an instance claims what it does not handle", promise: "C24",
+		library: broken{claim: func(b *broken, ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
+			req.Kinds = nil
+			return b.shared.Claim(ctx, req)
+		}},
+	},
+	{
+		name: "the limits of kinds are not looked at", promise: "P4",
+		library: broken{claim: func(b *broken, ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
+			req.KindLimits = nil
+			return b.shared.Claim(ctx, req)
+		}},
+	},
+	{
 		name: "a shutdown does not store the last results", promise: "P5",
 		library: broken{finish: func(b *broken, ctx context.Context, req punctual.FinishRequest) (punctual.FinishReply, error) {
 			if b.process.usable() {
@@ -279,7 +293,7 @@ func TestTheCheckerCatchesEachMistake(t *testing.T) {
 				return &b
 			}
 			for seed := uint64(1); seed <= patience; seed++ {
-				problems, _ := simulate(t, seed, 3*time.Minute, stores["memory"], spoil)
+				problems, _ := simulate(t, seed, usual, stores["memory"], spoil)
 				i := slices.IndexFunc(problems, func(p string) bool { return strings.HasPrefix(p, m.promise) })
 				if i >= 0 {
 					t.Logf("seed %d: %s", seed, problems[i])

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/foresight"
 )
 
 // Lease is the lease of each process. A process trusts it for Lease - margin after its last good beat, and beats every third of it.
@@ -73,6 +74,17 @@ func NewWorld(seed uint64, store shared, spoil variant) *World {
 		},
 	}))
 	return w
+}
+
+// Foresee has the store make claims ahead, which takes it so long for each task.
+func (w *World) Foresee(each time.Duration) {
+	ahead := foresight.Over(w.store)
+	ahead.Clock, ahead.Each = bubble, each
+	ahead.Called = func(call string) error {
+		w.note("store: %s", call)
+		return nil
+	}
+	w.front = ahead
 }
 
 // diary takes the log records of all processes.

@@ -77,7 +77,7 @@ var prepareMutants = map[string]func(*shortsighted){
 		s.spoil = func(_ punctual.PrepareRequest, p punctual.Prepared) punctual.Prepared {
 			return &spoiled{cancel: func(context.Context) {}}
 		}
-		s.edit = s.Store.Store.Edit
+		s.edit = s.Store.Shared.Edit
 	},
 	"waits for the store's clock": func(s *shortsighted) { // the clock is not looked at
 		s.spoil = func(req punctual.PrepareRequest, p punctual.Prepared) punctual.Prepared {
@@ -85,12 +85,12 @@ var prepareMutants = map[string]func(*shortsighted){
 		}
 	},
 	"lets edits wait": func(s *shortsighted) { // an edit comes first though the task is locked
-		s.edit = s.Store.Store.Edit
+		s.edit = s.Store.Shared.Edit
 		s.spoil = func(_ punctual.PrepareRequest, p punctual.Prepared) punctual.Prepared {
 			edited := make(chan struct{})
 			s.edit = func(ctx context.Context, req punctual.EditRequest) (punctual.EditReply, error) {
 				defer close(edited)
-				return s.Store.Store.Edit(ctx, req)
+				return s.Store.Shared.Edit(ctx, req)
 			}
 			return &spoiled{commit: func(ctx context.Context, now time.Time) (punctual.ClaimReply, error) {
 				<-edited
@@ -101,8 +101,15 @@ var prepareMutants = map[string]func(*shortsighted){
 	"belongs to a session": func(s *shortsighted) { // any will do
 		s.request = func(req *punctual.PrepareRequest) { req.Session = "" }
 	},
-	"meets others": func(s *shortsighted) { // claims take what is locked
-		s.claim, s.Each = s.Store.Store.Claim, time.Millisecond
+	"meets others": func(s *shortsighted) { // claims take what is locked, and the commit tells of it all the same
+		s.claim, s.Each = s.Store.Shared.Claim, time.Millisecond
+		s.spoil = func(_ punctual.PrepareRequest, p punctual.Prepared) punctual.Prepared {
+			return &spoiled{commit: func(ctx context.Context, now time.Time) (punctual.ClaimReply, error) {
+				reply, err := p.Commit(ctx, now)
+				reply.Started = append(reply.Started, make([]punctual.Run, reply.Decided-len(reply.Started))...)
+				return reply, err
+			}}
+		}
 	},
 }
 
