@@ -138,7 +138,7 @@ func scenariosOf(s size) (all []scenario) {
 			sc.title = report.Count(c.tasks) + " tasks every second, spread over it"
 		} else {
 			sc.about += " Two workers of the bare loop claim " + report.Count(batch) + " at a time from the instant on and decide nothing; a start is there when the commit of its claim " +
-				"has returned. So late is who begins at the instant. Over PostgreSQL a Scheduler begins before it."
+				"has returned. So late is who begins at the instant. Over PostgreSQL and MariaDB a Scheduler begins before it."
 		}
 		all = append(all, sc)
 	}

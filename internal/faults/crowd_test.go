@@ -41,7 +41,7 @@ func TestAProcessEndsWhileItsClaimWaitsForTheInstant(t *testing.T) {
 	slow(t)
 	for _, does := range []deed{die, stop} {
 		t.Run(string(does), func(t *testing.T) {
-			on(t, []server{postgreSQL}, func(t *testing.T, dsn string) {
+			on(t, servers, func(t *testing.T, dsn string) {
 				const tasks = 300
 				c := newCrew(t, strings.Replace(dsn, "pool_max_conns=3", "pool_max_conns=4", 1), shortLease) // with fewer nothing is prepared
 				a := c.start(orders{Concurrency: 2 * tasks, Trap: trap{At: prepared, Task: "t", Do: does}})

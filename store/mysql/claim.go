@@ -129,7 +129,7 @@ func (c *claim) lockLane() (tasks []*taskRow, done bool, err error) {
 func (c *claim) onlyLane() (only lane, one bool) {
 	n := 0
 	for _, l := range c.t.store.lanes.of(dueTask) {
-		if c.admits(l.kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, l.kind)) {
+		if c.wants(l.kind) {
 			only = l
 			n++
 		}
@@ -175,17 +175,14 @@ func (c *claim) lockFound(own map[lane]int, found []candidate) ([]*taskRow, erro
 // due returns for each locked task what of it is due first, now that it cannot change any more, in due order.
 func (c *claim) due(tasks map[string]*taskRow, pending map[string][]punctual.Run) []candidate {
 	now := c.reply.Now
-	admits := func(kind string) bool {
-		return c.admits(kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, kind))
-	}
 	var found []candidate
 	for id, t := range tasks {
 		head := int64(t.priority) * punctual.PriorityStep.Microseconds()
-		if next := t.Status.NextRunAt; !next.IsZero() && !next.After(now) && admits(t.kind) {
+		if next := t.Status.NextRunAt; !next.IsZero() && !next.After(now) && c.wants(t.kind) {
 			found = append(found, candidate{id: id, lane: lane{kind: t.kind}, rank: next.UnixMicro() - head})
 		}
 		for i := range pending[id] {
-			if r := &pending[id][i]; admits(r.Kind) {
+			if r := &pending[id][i]; c.wants(r.Kind) {
 				found = append(found, candidate{id: id, lane: lane{kind: r.Kind}, rank: r.DueAt.UnixMicro() - head})
 			}
 		}
@@ -255,9 +252,6 @@ func (c *claim) decideAll(rows []*taskRow) error {
 		}
 		bounded := v.Slots < c.req.Limit-len(c.reply.Started)
 		c.begin(t, &change, keys)
-		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
-			c.reply.Decided++
-		}
 		if change.Deferred && !bounded || len(c.reply.Started) >= c.req.Limit {
 			break
 		}
@@ -298,8 +292,11 @@ func passOver(tasks map[string]*taskRow, pending map[string][]punctual.Run, held
 	}
 }
 
-// begin counts what a change starts and adds it to the answer.
+// begin counts a change and what it starts, and adds it to the answer.
 func (c *claim) begin(t *taskRow, change *punctual.Change, keys ledger.Keys) {
+	if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+		c.reply.Decided++
+	}
 	for _, rows := range [][]punctual.Run{change.Update, change.Insert} {
 		for _, run := range rows {
 			if run.State != punctual.StateRunning {

@@ -179,6 +179,11 @@ func (c *claim) admits(kind string) bool {
 	return !limited || n > 0
 }
 
+// wants reports whether the claim is about a kind, and anything of it may still be started.
+func (c *claim) wants(kind string) bool {
+	return c.admits(kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, kind))
+}
+
 // find returns up to limit tasks for which something is due, in due order, each once, without those that were passed over.
 func (c *claim) find(limit int, passed []string, of []what) ([]candidate, error) {
 	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, c.reply.Now.UnixMicro(), limit, passed, of)

@@ -114,6 +114,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{"newRuns between kinds", newRuns + fromKind, "runs_due", []any{"", "k"}},
 		{"newRuns after all kinds", newRuns + afterKind, "runs_due", []any{""}},
 		{"lockDueTasks", lockDueTasks, "tasks_due", []any{"", 0, now, 1, 10}},
+		{"countAt", countAt, "tasks_due", []any{"", 0, now, 10}},
+		{"selectAt", selectAt, "tasks_due", []any{"", 0, now, "t", 1, 10}},
 		{"lockFreeTasks", lockFreeTasks, "PRIMARY", []any{ids, 1}},
 		{"lockTask", lockTask, "PRIMARY", []any{"t1-1"}},
 		{"lockTasks", lockTasks, "PRIMARY", []any{ids}},

@@ -24,9 +24,10 @@ import (
 )
 
 var (
-	_ punctual.Store   = (*Store)(nil)
-	_ punctual.Leaser  = (*Store)(nil)
-	_ punctual.Watcher = (*Store)(nil)
+	_ punctual.Store    = (*Store)(nil)
+	_ punctual.Leaser   = (*Store)(nil)
+	_ punctual.Watcher  = (*Store)(nil)
+	_ punctual.Preparer = (*Store)(nil)
 )
 
 // Defaults of the options.
@@ -35,7 +36,7 @@ const (
 	DefaultPollInterval = 250 * time.Millisecond
 )
 
-// Store is a punctual.Store, punctual.Leaser and punctual.Watcher in tables of a MySQL or MariaDB database. Make it with Open or New and
+// Store is a punctual.Store, punctual.Leaser, punctual.Watcher and punctual.Preparer in tables of a MySQL or MariaDB database. Make it with Open or New and
 // close it after the Scheduler's Shutdown.
 type Store struct {
 	db     *sql.DB
@@ -97,7 +98,7 @@ func Open(ctx context.Context, dsn string, opts ...Option) (*Store, error) {
 		pool.SetMaxIdleConns(n)
 		pool.SetConnMaxIdleTime(idleTime)
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.setUp(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -121,7 +122,7 @@ func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 	s.db, s.beats = db, db
-	if err := s.prepare(ctx); err != nil {
+	if err := s.setUp(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -140,8 +141,8 @@ func newStore(o options) (*Store, error) {
 	}, nil
 }
 
-// prepare looks at the server and brings the tables up to date.
-func (s *Store) prepare(ctx context.Context) error {
+// setUp looks at the server and brings the tables up to date.
+func (s *Store) setUp(ctx context.Context) error {
 	if err := s.checkServer(ctx); err != nil {
 		return err
 	}
