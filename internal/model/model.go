@@ -37,8 +37,16 @@ type Task struct {
 	skips  *Run // the row that takes further skips
 }
 
-// Work says how long an attempt takes and whether it fails.
-type Work func(taskID string, trigger punctual.Trigger, at time.Time, attempt int) (time.Duration, bool)
+// Work says how long an attempt takes and what comes of it.
+type Work func(taskID string, trigger punctual.Trigger, at time.Time, attempt int) (time.Duration, Outcome)
+
+// Outcome is what comes of an attempt.
+type Outcome struct {
+	State  punctual.State // succeeded, failed, skipped or canceled
+	Reason string
+	Final  bool          // no attempt follows, though it failed
+	After  time.Duration // the next one follows then; zero for what the task says
+}
 
 // Run is one row of the ledger.
 type Run struct {
@@ -50,6 +58,7 @@ type Run struct {
 	Reason   string
 	Blocker  *Run // what was in the way, or took its place
 	Attempt  int
+	Kind     string
 	Key      string    // the concurrency key, as it was when the run was at the gate
 	ForKey   bool      // it waits for the key
 	Due      time.Time // zero while it waits for the gate or for the key; of a running one, when its attempt ends
@@ -58,9 +67,8 @@ type Run struct {
 
 	task    *Task
 	made    time.Time
-	number  int            // in the order of creation
-	outcome punctual.State // of the attempt under way, like the two below
-	because string
+	number  int     // in the order of creation
+	outcome Outcome // of the attempt under way, like what follows
 	retry   punctual.Retry
 }
 
@@ -83,7 +91,11 @@ func (t *Task) Register(def punctual.Task, every time.Duration, now time.Time) {
 		t.drop(reason, now)
 		t.Gone, t.Def, t.Every, t.anchor = false, def, every, now.Add(def.FirstDelay)
 		t.Delay = def.Schedule.(punctual.Interval).Delayed()
-		if !t.counts() {
+		switch {
+		case !t.counts():
+			return
+		case def.OnRegister == punctual.WaitForSchedule:
+			t.owe(t.anchor, len(t.where((*Run).active)) > 0)
 			return
 		}
 		r := t.create(punctual.TriggerRegister, t.anchor, now)
@@ -176,7 +188,7 @@ func (t *Task) Backfill(from, to, now time.Time) (made int) {
 	}
 	executed := make(map[time.Time]bool) // or made up for once, also if that came to nothing
 	for _, r := range t.Runs {
-		ran := r.Attempt > 0 || r.Live()
+		ran := r.Attempt > 0 && r.State != punctual.StateSkipped || r.Live()
 		if r.Trigger == punctual.TriggerBackfill || ran && (r.Trigger == punctual.TriggerSchedule || r.Trigger == punctual.TriggerCatchUp) {
 			executed[r.At] = true
 		}
@@ -244,13 +256,16 @@ func (w *World) upcoming() time.Time {
 	return next
 }
 
-// gate sends each task to the gate that is due, once, and the one first that has been due for longest.
+// gate sends each task to the gate that is due, once, and the one first that has been due for longest. Each step of priority counts as
+// if it had been due for a minute more.
 func (w *World) gate(now time.Time) {
 	for left := slices.Clone(w.Tasks); len(left) > 0; {
-		first := slices.MinFunc(left, func(a, b *Task) int { return a.due().Compare(b.due()) })
-		if first.due().After(now) {
+		left = slices.DeleteFunc(left, func(t *Task) bool { return t.due().After(now) })
+		if len(left) == 0 {
 			return
 		}
+		rank := func(t *Task) time.Time { return t.due().Add(-time.Duration(t.Def.Priority) * punctual.PriorityStep) }
+		first := slices.MinFunc(left, func(a, b *Task) int { return rank(a).Compare(rank(b)) })
 		w.change(now, func() { first.gate(now) })
 		left = slices.DeleteFunc(left, func(t *Task) bool { return t == first })
 	}
@@ -270,8 +285,19 @@ func (w *World) change(now time.Time, f func()) {
 		}
 		// It held its key or was about to try for it, and now it neither does nor waits for it.
 		if !was.Due.IsZero() && (ended || r.Key != was.Key || r.Due.IsZero() && !r.ForKey) {
-			wake(w.runs(func(r *Run) bool { return r.ForKey && r.Key == was.Key }), now)
+			w.passOn(was.Key, now)
 		}
+	}
+}
+
+// passOn lets one of each kind look at the gate again that waits for a key: nobody knows which kinds are handled.
+func (w *World) passOn(key string, now time.Time) {
+	kinds := make(map[string]bool)
+	for _, r := range w.runs(func(r *Run) bool { return r.ForKey && r.Key == key }) {
+		if !kinds[r.Kind] {
+			wake([]*Run{r}, now)
+		}
+		kinds[r.Kind] = true
 	}
 }
 
@@ -292,13 +318,18 @@ func wake(waiting []*Run, now time.Time) {
 
 // attempted is the end of an attempt by itself.
 func (r *Run) attempted(now time.Time) {
-	switch again := r.outcome == punctual.StateFailed && r.Attempt < r.retry.MaxAttempts; {
+	o := r.outcome
+	switch again := o.State == punctual.StateFailed && !o.Final && r.Attempt < r.retry.MaxAttempts; {
 	case again && r.task.Gone:
 		r.end(punctual.StateFailed, punctual.ReasonRemoved, now)
 	case again:
-		r.State, r.Due = punctual.StatePending, now.Add(r.retry.Initial)
+		wait := r.retry.Initial
+		for range r.Attempt - 1 {
+			wait = time.Duration(float64(wait) * r.retry.Multiplier)
+		}
+		r.State, r.Due = punctual.StatePending, now.Add(cmp.Or(o.After, min(wait, r.retry.Max)))
 	default:
-		r.end(r.outcome, r.because, now)
+		r.end(o.State, o.Reason, now)
 	}
 }
 
@@ -444,29 +475,25 @@ func replace(active, waiting []*Run, r *Run, now time.Time) {
 	}
 	if len(active) > 0 && active[0].Blocker == nil {
 		a := active[0]
-		a.Due, a.outcome, a.because, a.Blocker = now, punctual.StateCanceled, punctual.ReasonReplaced, r
+		a.Due, a.outcome, a.Blocker = now, Outcome{State: punctual.StateCanceled, Reason: punctual.ReasonReplaced}, r
 	}
 }
 
 func (t *Task) start(r *Run, now time.Time) {
 	r.State, r.Started, r.retry = punctual.StateRunning, now, t.Def.Retry
 	r.Attempt++
-	takes, fails := t.world.Work(t.ID, r.Trigger, r.At, r.Attempt)
-	r.outcome, r.because = punctual.StateSucceeded, ""
-	if fails {
-		r.outcome = punctual.StateFailed
-	}
+	takes, outcome := t.world.Work(t.ID, r.Trigger, r.At, r.Attempt)
 	if t.Def.Timeout > 0 && takes > t.Def.Timeout {
-		takes, r.outcome, r.because = t.Def.Timeout, punctual.StateFailed, punctual.ReasonTimeout
+		takes, outcome = t.Def.Timeout, Outcome{State: punctual.StateFailed, Reason: punctual.ReasonTimeout}
 	}
-	r.Due = now.Add(takes)
+	r.Due, r.outcome = now.Add(takes), outcome
 }
 
 // create makes a run that goes to the gate now, unless somebody says otherwise.
 func (t *Task) create(trigger punctual.Trigger, at, now time.Time) *Run {
 	t.world.made++
 	r := &Run{
-		task: t, made: now, Trigger: trigger, At: at, Count: 1, State: punctual.StatePending, Due: now, Key: t.Def.ConcurrencyKey, number: t.world.made,
+		task: t, made: now, Trigger: trigger, At: at, Count: 1, State: punctual.StatePending, Due: now, Kind: t.Def.Kind, Key: t.Def.ConcurrencyKey, number: t.world.made,
 	}
 	t.Runs = append(t.Runs, r)
 	return r
@@ -557,8 +584,11 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// after is the first occurrence after an instant; the anchor itself is none.
+// after is the first occurrence after an instant; the anchor itself is none. Aligned intervals count from no anchor.
 func (t *Task) after(at time.Time) time.Time {
+	if t.Def.Schedule.String() == punctual.Every(t.Every).Aligned().String() {
+		return at.Truncate(t.Every).Add(t.Every)
+	}
 	if at.Before(t.anchor) {
 		at = t.anchor
 	}

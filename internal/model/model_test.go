@@ -30,26 +30,44 @@ func TestMain(m *testing.M) {
 	m.Run() // reads the flags of the command line, which count
 }
 
-// work is known to the engine's executor and to the model: how long an attempt takes and whether it fails follow from what it is. No two
+// work is known to the engine's executor and to the model: how long an attempt takes and what comes of it follow from what it is. No two
 // attempts end at the same instant or when an occurrence is due, since then nobody says what comes first.
-func work(task string, trigger punctual.Trigger, at time.Time, attempt int) (time.Duration, bool) {
+func work(task string, trigger punctual.Trigger, at time.Time, attempt int) (time.Duration, Outcome) {
 	h := fnv.New64a()
 	fmt.Fprint(h, task, trigger, at.UnixMicro(), attempt)
 	sum := h.Sum64()
 	takes := []time.Duration{time.Second, 20 * time.Second, 50 * time.Second, 3 * time.Minute, 7 * time.Minute}[sum%5]
-	return takes + time.Duration(1+sum>>8%500_000)*time.Microsecond, sum>>32%3 == 0
+	outcomes := []Outcome{
+		{State: punctual.StateSucceeded},
+		{State: punctual.StateSucceeded},
+		{State: punctual.StateSucceeded},
+		{State: punctual.StateFailed},
+		{State: punctual.StateFailed},
+		{State: punctual.StateFailed, Final: true},
+		{State: punctual.StateFailed, After: 40 * time.Second},
+		{State: punctual.StateSkipped, Reason: "no need"},
+	}
+	return takes + time.Duration(1+sum>>8%500_000)*time.Microsecond, outcomes[sum>>32%8]
 }
 
 // execute does the work on the clock of a Harness.
 func execute(ctx context.Context, run punctual.Run) (punctual.Result, error) {
-	takes, fails := work(run.TaskID, run.Trigger, run.ScheduledAt, run.Attempt)
+	takes, o := work(run.TaskID, run.Trigger, run.ScheduledAt, run.Attempt)
 	if err := punctualtest.Sleep(ctx, takes); err != nil {
 		return punctual.Result{}, err
 	}
-	if fails {
-		return punctual.Result{}, errors.New("as the model wants it")
+	err := errors.New("as the model wants it")
+	switch {
+	case o.State == punctual.StateSucceeded:
+		return punctual.Result{}, nil
+	case o.State == punctual.StateSkipped:
+		return punctual.Result{}, punctual.Skip(o.Reason)
+	case o.Final:
+		return punctual.Result{}, punctual.Permanent(err)
+	case o.After > 0:
+		return punctual.Result{}, punctual.RetryAfter(err, o.After)
 	}
-	return punctual.Result{}, nil
+	return punctual.Result{}, err
 }
 
 // pair is the engine and the model side by side.
@@ -107,16 +125,22 @@ func definition(t *rapid.T, id string) (punctual.Task, time.Duration) {
 	off := time.Duration(1+slices.Index(taskIDs, id)) * 1013 * time.Microsecond
 	every := time.Duration(rapid.IntRange(1, 4).Draw(t, "minutes")) * time.Minute
 	schedule := punctual.Every(every)
-	if rapid.IntRange(0, 3).Draw(t, "fixed delay") == 0 {
+	switch rapid.IntRange(0, 7).Draw(t, "schedule") {
+	case 0, 1:
 		schedule = schedule.AfterCompletion()
+	case 2:
+		schedule = schedule.Aligned()
 	}
 	task := punctual.Task{
 		ID: id, Schedule: schedule,
+		Kind:             rapid.SampledFrom([]string{"", "x"}).Draw(t, "kind"),
+		Priority:         rapid.IntRange(-2, 2).Draw(t, "priority"),
+		OnRegister:       rapid.SampledFrom([]punctual.RegisterPolicy{0, 0, 0, punctual.RunImmediatelyOnRegister, punctual.WaitForSchedule}).Draw(t, "on register"),
 		Disabled:         rapid.IntRange(0, 7).Draw(t, "disabled") == 0,
 		MaxActive:        rapid.IntRange(0, 2).Draw(t, "max active"),
 		MaxQueued:        rapid.IntRange(0, 2).Draw(t, "max queued"),
 		MisfireLimit:     rapid.IntRange(1, 3).Draw(t, "misfire limit"),
-		Retry:            punctual.Retry{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Initial: 90*time.Second + off, Multiplier: 1},
+		Retry:            punctual.Retry{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Initial: 90*time.Second + off, Multiplier: 2, Max: 150*time.Second + off},
 		ConcurrencyKey:   rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"),
 		ConcurrencyLimit: rapid.IntRange(0, 2).Draw(t, "key limit"),
 	}
@@ -138,7 +162,8 @@ func definition(t *rapid.T, id string) (punctual.Task, time.Duration) {
 	}
 	task.MisfireGrace = rapid.SampledFrom(graces).Draw(t, "misfire grace")
 	task.FirstDelay = rapid.SampledFrom([]time.Duration{0, 0, 0, 100*time.Second + 5*off}).Draw(t, "first delay")
-	if rapid.Bool().Draw(t, "bounded") {
+	// Two that began together would end together.
+	if alone := task.Overlap != punctual.OverlapAllow && task.MaxActive < 2; rapid.Bool().Draw(t, "bounded") && alone {
 		task.Timeout = 130*time.Second + 7*off
 	}
 	return task, every
@@ -174,6 +199,10 @@ func (p *pair) step(r *rapid.T) {
 	switch what {
 	case "register", "reschedule":
 		def, every := definition(r, id)
+		repeats := slices.ContainsFunc(task.Runs, func(r *Run) bool { return r.pending() && r.Attempt > 0 })
+		if def.Overlap == punctual.OverlapReplace && repeats {
+			return // one that stays would be due when what is replaced ends
+		}
 		call := p.h.Add
 		if what == "reschedule" {
 			call = p.h.Reschedule
@@ -348,7 +377,7 @@ func (p *pair) compare(r *rapid.T) {
 			run := &ledgers[id][i]
 			got = append(got, fact(names[run.ID], names[run.BlockedBy], &Run{
 				Trigger: run.Trigger, At: run.ScheduledAt, Until: run.Until, Count: run.Count, State: run.State, Reason: run.Reason,
-				Attempt: run.Attempt, Key: run.ConcurrencyKey, ForKey: run.WaitsForKey, Due: run.DueAt, Started: run.StartedAt, Finished: run.FinishedAt,
+				Kind: run.Kind, Attempt: run.Attempt, Key: run.ConcurrencyKey, ForKey: run.WaitsForKey, Due: run.DueAt, Started: run.StartedAt, Finished: run.FinishedAt,
 			}))
 		}
 		want := []string{fmt.Sprintf(stateLine, clock(task.Next), task.Paused, len(task.where((*Run).active)))}
@@ -373,8 +402,8 @@ func fact(name, blocker string, r *Run) string {
 	if r.State == punctual.StateCanceled && r.Reason == punctual.ReasonReplaced {
 		ran = "some attempt"
 	}
-	return fmt.Sprintf("%s: %v %s..%s x%d %v (%s) by %q, key %q %v, due %s, %s until %s", name, r.Trigger, clock(r.At), clock(r.Until), r.Count,
-		r.State, r.Reason, blocker, r.Key, r.ForKey, clock(due), ran, clock(r.Finished))
+	return fmt.Sprintf("%s: %v %s..%s x%d %v (%s) by %q, key %q %v, due %s, %s until %s, kind %q", name, r.Trigger, clock(r.At), clock(r.Until), r.Count,
+		r.State, r.Reason, blocker, r.Key, r.ForKey, clock(due), ran, clock(r.Finished), r.Kind)
 }
 
 func clock(t time.Time) string {
