@@ -195,9 +195,7 @@ func TestTheServerCrashesAndComesBack(t *testing.T) {
 				answer := crew[1].ask(request{Call: "add", Task: string(definition), Limit: limit})
 				assert.Equal(t, "unavailable", answer.Output, answer.Text)
 				assert.Less(t, answer.time().Sub(time.UnixMicro(answer.From)), limit)
-				time.Sleep(time.Second)
-				health := crew[2].ask(request{Call: "health"}).Health
-				assert.False(t, health.OK)
+				c.await("an instance that asks for nothing to notice", func() bool { return !crew[2].ask(request{Call: "health"}).Health.OK })
 				m.start()
 				busy()
 			}
