@@ -6,9 +6,8 @@ import (
 	"maps"
 )
 
-// claim makes one claim and dispatches what it started.
-func (s *Scheduler) claim(op op) (ClaimReply, error) {
-	made := s.claiming
+// claim makes one claim and dispatches what it started. After an error the room is left to whoever gave the call up and may still be at it.
+func (s *Scheduler) claim(made *claiming, op op) (ClaimReply, error) {
 	made.begin(op)
 	if made.room.runs == nil {
 		made.room = s.groupRoom()
@@ -21,7 +20,6 @@ func (s *Scheduler) claim(op op) (ClaimReply, error) {
 	reply, err := storeCall(s.engineContext(), s, "claim", func(ctx context.Context) (ClaimReply, error) { return s.store.Claim(ctx, req) })
 	if err != nil {
 		s.endOp(&made.op, nil)
-		s.claiming = s.newClaiming() // who gave the call up may still be at it
 		return reply, err
 	}
 	s.storeTold(sent, reply.Now)

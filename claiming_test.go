@@ -57,4 +57,9 @@ func TestTheLastDecisionAboutATaskCounts(t *testing.T) {
 		assert.Zero(t, made.starts)
 	}
 	assert.Zero(t, s.reserve)
+	op, ok := s.beginClaim(tasks)
+	require.True(t, ok)
+	assert.Equal(t, tasks, s.asked)
+	s.endOp(&op, nil)
+	assert.Zero(t, s.asked, "of a claim that has found nothing, too")
 }

@@ -43,7 +43,8 @@ const (
 //
 // One goroutine, the loop, claims what is due and hands each run to the crew (crew.go), then sleeps until the next due time.
 // Three helpers stand beside it: the beat renews the lease (lease.go), the finisher stores results (finish.go), housekeeping
-// takes over from dead instances and trims the ledger (housekeeping.go). Over a store that can, a fourth makes claims ahead (ahead.go).
+// takes over from dead instances and trims the ledger (housekeeping.go). Over a store that can, a fourth makes claims ahead (ahead.go)
+// and a fifth makes some beside the loop's (partner.go).
 type Scheduler struct {
 	config
 	store    Store
@@ -52,6 +53,7 @@ type Scheduler struct {
 	preparer Preparer // nil when claims are not made ahead
 	executor Executor
 	kinds    KindLister // nil when the executor takes all kinds
+	overlaps bool       // claims are made two at a time in a backlog
 	ids      *idSource
 	finisher finisher
 	rules    rules             // without session
@@ -65,6 +67,7 @@ type Scheduler struct {
 	beatNow   chan struct{} // capacity 1: the beat should not wait for its time
 	keepNow   chan struct{} // capacity 1: nor should housekeeping
 	lookNow   chan struct{} // capacity 1: nor should the lookout
+	joinNow   chan struct{} // capacity 1: the partner should claim as well
 	stopping  chan struct{} // closed when draining begins
 	landed    chan struct{} // closed when draining and nothing is in flight any more
 	abandoned chan struct{} // closed when nobody waits for results any more
@@ -84,6 +87,7 @@ type Scheduler struct {
 	ops      []uint64                // the numbers of store calls under way that may start runs, oldest first
 	opSeq    uint64
 	reserve  int                   // slots held for those calls
+	asked    int                   // slots that claims among them may come to need besides
 	limits   map[string]*kindLimit // by kind; the map itself never changes
 	told     storeClock
 	loop     loopState     // what the loop waits for
@@ -117,8 +121,8 @@ type storeFailure struct {
 func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	s := &Scheduler{
 		config: c, store: store, executor: executor, ids: newIDSource(),
-		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), stopping: make(chan struct{}),
-		landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), beatNow: make(chan struct{}, 1), keepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), joinNow: make(chan struct{}, 1),
+		stopping: make(chan struct{}), landed: make(chan struct{}), abandoned: make(chan struct{}), done: make(chan struct{}),
 		faults:  make(map[string]string),
 		changed: make(chan struct{}), limits: make(map[string]*kindLimit, len(c.kindLimits)),
 	}
@@ -131,6 +135,7 @@ func newScheduler(store Store, executor Executor, c config) *Scheduler {
 	if s.lookahead > 0 {
 		s.preparer, _ = store.(Preparer)
 	}
+	s.overlaps = s.claimsOverlap()
 	s.kinds, _ = executor.(KindLister)
 	s.claiming = s.newClaiming()
 	s.finisher.wake = make(chan struct{}, 1)
@@ -192,14 +197,18 @@ func (s *Scheduler) claimDue(backoff *backoff) time.Time {
 		if !ok {
 			return sent.Add(s.maxSleep)
 		}
-		reply, err := s.claim(op)
+		reply, err := s.claim(s.claiming, op)
 		if err != nil {
+			s.claiming = s.newClaiming()
 			s.storeFailed(err)
 			return sent.Add(backoff.next())
 		}
 		backoff.reset()
 		s.storeWorks()
 		burst += len(reply.Started)
+		if s.overlaps && op.leftMore(&reply) {
+			s.callPartner()
+		}
 		if len(reply.Started) >= manyStarts {
 			s.giveWay()
 		}

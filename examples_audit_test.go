@@ -45,7 +45,7 @@ var unshown = []exception{
 	{regexp.MustCompile(`\.(Execute|Kinds|Observe|ObserveStore)$`), "the engine calls them; Examples show who has them"},
 	{regexp.MustCompile(`^(schedule/rrule/)?\w*Schedule\.(Next|Prev|Count|Anchor|Interval|Delayed|Location|Explain)$`), "the engine asks a schedule; hosts have Upcoming and Explain"},
 	{regexp.MustCompile(`^DateCalendar\.(Stretch|Location)$`), "Except asks a calendar"},
-	{regexp.MustCompile(`^store/\w+/Store\.(Claim|Edit|Finish|Reclaim|Beat|EndSession|Held|Instances|Task|Tasks|Run|Runs|Trim|Overdue|Watch|Upcoming|Prepare)$`), "the contract of stores, which the engine calls"},
+	{regexp.MustCompile(`^store/\w+/Store\.(Claim|Edit|Finish|Reclaim|Beat|EndSession|Held|Instances|Task|Tasks|Run|Runs|Trim|Overdue|Watch|Upcoming|Prepare|ClaimsOverlap)$`), "the contract of stores, which the engine calls"},
 	{regexp.MustCompile(`^Scheduler\.WaitSettled$`), "made for harnesses, such as punctualtest"},
 	{regexp.MustCompile(`^Change\.`), "for those who write a store; store/storetest uses it"},
 	{regexp.MustCompile(`^Register(Schedule|Calendar)$`), "called in an init function, which stands above their Examples"},

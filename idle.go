@@ -13,6 +13,7 @@ const (
 	helperHousekeeping
 	helperFinisher
 	helperLookout
+	helperPartner
 	helpers // how many there are
 )
 

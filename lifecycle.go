@@ -41,6 +41,9 @@ func (s *Scheduler) Start(ctx context.Context) error {
 	if s.watcher != nil {
 		jobs = append(jobs, s.runWatch)
 	}
+	if s.overlaps {
+		jobs = append(jobs, s.runPartner)
+	}
 	if s.preparer != nil {
 		jobs = append(jobs, s.runLookout)
 		s.rests[helperLookout].working = true

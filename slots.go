@@ -12,6 +12,7 @@ type op struct {
 	slots   int            // held
 	kinds   map[string]int // starts held of kinds that have a limit of their own
 	limit   int            // of a claim: how many starts it asks for; it holds slots as it comes to need them
+	asked   int            // of a claim: how many more slots it may come to need
 	ended   bool           // guarded by Scheduler.mu
 }
 
@@ -45,15 +46,21 @@ func (s *Scheduler) beginClaim(most int) (op, bool) {
 		s.loop.blind = true
 		return op{}, false
 	}
-	free := s.freeLocked()
+	free := s.unaskedLocked()
 	if free <= 0 {
 		s.loop.starved = true
 		return op{}, false
 	}
+	return s.openClaimLocked(min(free, most)), true
+}
+
+// openClaimLocked begins the call of a claim of at most so many starts.
+func (s *Scheduler) openClaimLocked(limit int) op {
 	o := s.openOpLocked(0)
-	o.limit = min(free, most)
-	o.kinds = s.holdKindsLocked(o.limit)
-	return o, true
+	o.limit, o.asked = limit, limit
+	s.asked += limit
+	o.kinds = s.holdKindsLocked(limit)
+	return o
 }
 
 // slotsForDue is how many runs of a task a claim may start. It takes only slots that it needs, since others may have a use for them while the
@@ -81,9 +88,15 @@ func (s *Scheduler) holdMore(o *op, n int) {
 	n = min(max(n, min(free/8, 16)), free)
 	o.slots += n
 	s.reserve += n
+	came := min(n, o.asked)
+	o.asked -= came
+	s.asked -= came
 }
 
 func (s *Scheduler) freeLocked() int { return s.concurrency - s.busy - s.reserve }
+
+// unaskedLocked is how many slots are free and will not be needed by a claim under way.
+func (s *Scheduler) unaskedLocked() int { return s.freeLocked() - s.asked }
 
 func (s *Scheduler) openOpLocked(slots int) op {
 	s.reserve += slots
@@ -110,6 +123,7 @@ func (s *Scheduler) endOp(o *op, started []string) {
 	s.returnedLocked(o.seq)
 	o.ended = true
 	s.reserve -= o.slots
+	s.asked -= o.asked
 	s.returnKindsLocked(o, started)
 	if s.loop.starved && s.freeLocked() > 0 {
 		s.pokeLocked() // the call has not used its slot, or what it started has ended already

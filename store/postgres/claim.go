@@ -63,6 +63,7 @@ type claim struct {
 	pending map[string][]punctual.Run
 	writes  writes
 	started []started
+	taken   *[]stretch // what it has locked, while it is under way
 }
 
 // spot is where a task stands among what is due; all are nil when it stands nowhere.
@@ -84,6 +85,7 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	var c claim
 	err := s.tx(ctx, s.pool, func(t *txn) error {
 		c = claim{t: t, req: req, left: maps.Clone(req.KindLimits), live: lives{}, keys: ledger.Keys{}}
+		defer func() { s.underWay.remove(c.taken) }() // committed or in vain
 		if err := c.lock(); err != nil {
 			return err
 		}
@@ -115,6 +117,12 @@ func (c *claim) without() []string {
 // lock locks up to Limit tasks for which something is due, in due order, each once.
 func (c *claim) lock() error {
 	t, req := c.t, &c.req
+	select {
+	case t.s.underWay.turn <- struct{}{}:
+		defer func() { <-t.s.underWay.turn }()
+	case <-t.ctx.Done():
+		return t.ctx.Err()
+	}
 	var alive []string
 	t.queue(claimTime, toMicros(req.Now)).QueryRow(func(row pgx.Row) error {
 		var us int64
@@ -127,10 +135,11 @@ func (c *claim) lock() error {
 	}
 	var tasks, runs []*candidate
 	for _, due := range []struct {
-		from source
-		to   *[]*candidate
-	}{{dueTasks, &tasks}, {dueRuns, &runs}} {
-		query, args := due.from.of(req.Kinds, punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit)
+		from  source
+		to    *[]*candidate
+		taken []any
+	}{{dueTasks, &tasks, t.s.underWay.stretches()}, {dueRuns, &runs, stretchLists(nil)}} {
+		query, args := due.from.of(req.Kinds, append([]any{punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit}, due.taken...)...)
 		ask(t, due.to, t.s.scanCandidates(), query, args...)
 	}
 	if err := t.send(); err != nil {
@@ -141,8 +150,9 @@ func (c *claim) lock() error {
 	}
 	if len(tasks) == req.Limit && len(c.left) == 0 {
 		d := tasks[len(tasks)-1]
-		c.last = spot{d.kind, (d.due - d.rank) / punctual.PriorityStep.Microseconds(), d.due, d.id}
+		c.last = spot{d.kind, d.lane().priority, d.due, d.id}
 	}
+	c.taken = t.s.underWay.add(tasks)
 	for _, d := range runs {
 		d.stored = true
 	}

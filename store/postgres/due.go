@@ -53,12 +53,18 @@ const (
 			WHERE {x}.kind <> ALL ($2::text[]) {until})`
 
 	// lockDue takes from each lane as many as are among the first of all. One lane takes all, and more have to be looked at beforehand. It begins
-	// at the first item of a lane: before that, the index leads to row after row that was moved on a moment ago.
-	lockDue = `, shares AS MATERIALIZED (
-			SELECT kind, priority, head, due, id, $4::bigint AS n FROM lanes WHERE (SELECT count(*) FROM lanes) = 1
+	// at the first item of a lane: before that, the index leads to row after row that was moved on a moment ago. If that item is one of a stretch that
+	// a claim under way has taken (5 to 10: kind, priority, due time and id of its first item, and of its last), it begins at the last of the stretch.
+	lockDue = `, starts AS MATERIALIZED (
+			SELECT l.kind, l.priority, l.head, coalesce(taken.due, l.due) AS due, coalesce(taken.id, l.id) AS id FROM lanes l LEFT JOIN LATERAL (
+				SELECT due, id FROM unnest($5::text[], $6::smallint[], $7::bigint[], $8::text[], $9::bigint[], $10::text[]) AS p (kind, priority, first_due, first_id, due, id)
+				WHERE p.kind = l.kind AND p.priority = l.priority AND (l.due, l.id) >= (p.first_due, p.first_id) AND (l.due, l.id) <= (p.due, p.id)
+				ORDER BY due DESC, id DESC LIMIT 1) AS taken ON true),
+		shares AS MATERIALIZED (
+			SELECT kind, priority, head, due, id, $4::bigint AS n FROM starts WHERE (SELECT count(*) FROM lanes) = 1
 			UNION ALL
 			SELECT kind, priority, head, due, id, count(*) FROM (
-				SELECT l.* FROM lanes l
+				SELECT l.* FROM starts l
 				CROSS JOIN LATERAL (SELECT {x}.{due} AS next FROM {table} {x} WHERE {owed} AND {known} AND {x}.kind = l.kind AND {x}.priority = l.priority {until}
 					AND ({x}.{due}, {x}.id) >= (l.due, l.id) ORDER BY {x}.{due}, {x}.id LIMIT $4) AS due
 				WHERE (SELECT count(*) FROM lanes) > 1
@@ -98,8 +104,11 @@ func ofRuns(statement, kinds string) string {
 // about fills in the words of a statement.
 func about(statement, kinds string, words ...string) string {
 	given := "$5"
-	if statement == selectFirst {
+	switch statement {
+	case selectFirst:
 		given = "$8"
+	case lockDue:
+		given = "$11"
 	}
 	if statement != lockDue {
 		kinds = strings.ReplaceAll(kinds, "{until}", "")

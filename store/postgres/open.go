@@ -25,9 +25,10 @@ import (
 )
 
 var (
-	_ punctual.Store   = (*Store)(nil)
-	_ punctual.Leaser  = (*Store)(nil)
-	_ punctual.Watcher = (*Store)(nil)
+	_ punctual.Store      = (*Store)(nil)
+	_ punctual.Leaser     = (*Store)(nil)
+	_ punctual.Watcher    = (*Store)(nil)
+	_ punctual.Overlapper = (*Store)(nil)
 )
 
 // Defaults of the options.
@@ -39,16 +40,17 @@ const (
 // Store is a punctual.Store, punctual.Leaser and punctual.Watcher in a PostgreSQL schema. Make it with Open or New and close it after the
 // Scheduler's Shutdown.
 type Store struct {
-	pool    *pgxpool.Pool
-	own     *pgxpool.Pool // for beats, so that they never wait behind other calls for a connection, and for listening
-	foreign bool          // pool is the host's, who closes it
-	schema  string
-	id      string // tells our own hints from those of others
-	pooled  bool   // connections may change their server between transactions
-	poll    time.Duration
-	logger  *slog.Logger
-	clock   clock.Clock
-	hints   hints
+	pool     *pgxpool.Pool
+	own      *pgxpool.Pool // for beats, so that they never wait behind other calls for a connection, and for listening
+	foreign  bool          // pool is the host's, who closes it
+	schema   string
+	id       string // tells our own hints from those of others
+	pooled   bool   // connections may change their server between transactions
+	poll     time.Duration
+	logger   *slog.Logger
+	clock    clock.Clock
+	hints    hints
+	underWay underWay
 
 	definitions ledger.Definitions
 
@@ -124,7 +126,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, foreign bool, opts []Option) 
 	}
 	s := &Store{
 		pool: pool, foreign: foreign, schema: o.schema, id: rand.Text(), poll: o.poll, logger: o.logger, clock: clock.New(),
-		hints: hints{sending: make(chan struct{}, 1)}, texts: make(map[string]string),
+		hints: hints{sending: make(chan struct{}, 1)}, underWay: underWay{turn: make(chan struct{}, 1)}, texts: make(map[string]string),
 	}
 	if err := s.connect(ctx, o.pooler); err != nil {
 		return nil, errors.Join(fault(ctx, err), s.Close())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -212,13 +213,17 @@ func checkTightStatements(t *testing.T, s *Store) {
 	}
 }
 
+// locking are the arguments of dueTasks and dueRuns.
+func locking(limit int, taken []stretch, kinds ...any) []any {
+	return slices.Concat([]any{punctual.TaskFormat, []string{}, int64(1e15), limit}, stretchLists(taken), kinds)
+}
+
 func checkHotStatements(t *testing.T, s *Store) {
 	ids := []string{"task-2", "task-4", "task-1000"}
 	none, kinds, foreign := []string{}, []string{"", "k"}, []string{"a", "b", "c"}
 	us := int64(1e15)
 	all := map[string][]any{
-		dueTasks.all: {punctual.TaskFormat, none, us, 100}, dueTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
-		dueRuns.all: {punctual.TaskFormat, none, us, 100}, dueRuns.some: {punctual.TaskFormat, none, us, 100, kinds},
+		dueTasks.all: locking(100, nil), dueTasks.some: locking(100, nil, kinds), dueRuns.all: locking(100, nil), dueRuns.some: locking(100, nil, kinds),
 		nextTask.all: {punctual.TaskFormat, none, "", 0, us, "task-2", us}, nextTask.some: {punctual.TaskFormat, none, "", 0, us, "task-2", us, kinds},
 		upcomingTasks.all: {punctual.TaskFormat, none, us, 100}, upcomingTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
 		preparedTasks.all: {punctual.TaskFormat, none, us, 100}, preparedTasks.some: {punctual.TaskFormat, none, us, 100, kinds},
@@ -274,15 +279,17 @@ func checkHotStatements(t *testing.T, s *Store) {
 		assert.NotZero(t, pages)
 		return pages
 	}
+	underway := []stretch{{lane{"", 0}, entry{2, "task-2"}, entry{1002, "task-1002"}}}
 	for name, due := range map[string]source{"tasks_due": dueTasks, "live_due": dueRuns} {
 		for _, text := range []string{
-			plan(t, s, due.all, punctual.TaskFormat, none, us, 20), plan(t, s, due.some, punctual.TaskFormat, none, us, 20, kinds),
+			plan(t, s, due.all, locking(20, nil)...), plan(t, s, due.some, locking(20, nil, kinds)...),
+			plan(t, s, due.all, locking(20, underway)...), plan(t, s, due.some, locking(20, underway, kinds)...),
 		} {
 			assert.Contains(t, text, "using "+name)
 			assert.Regexp(t, `Index Cond: .*ROW\([^()]*\) >= ROW\(s\.due, s\.id\)`, text, "a lane is read from its first item on")
 			assert.Less(t, pages(text), 400, "pages that a claim of 20 touches among %d tasks: %s", stored(t), text)
 		}
-		text := plan(t, s, due.some, punctual.TaskFormat, none, us, 20, foreign)
+		text := plan(t, s, due.some, locking(20, nil, foreign)...)
 		assert.Less(t, pages(text), 100, "pages that a claim of other kinds touches among %d tasks: %s", stored(t), text)
 	}
 	for _, at := range []source{upcomingTasks, preparedTasks} {
