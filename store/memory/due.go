@@ -110,10 +110,12 @@ func firstDue(queues []*queue, now int64) *task {
 	var first *task
 	var since int64
 	for _, q := range queues {
-		if len(q.heap) == 0 || q.heap[0].due > now {
+		q.gather(now)
+		x := q.first()
+		if x == nil || x.due > now {
 			continue
 		}
-		t, due := q.agenda.taskOf(q.heap[0].entry), q.heap[0].due-q.lane.head()
+		t, due := q.agenda.taskOf(x.entry), x.due-q.lane.head()
 		if first == nil || due < since || due == since && t.id < first.id {
 			first, since = t, due
 		}

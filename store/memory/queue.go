@@ -23,9 +23,14 @@ type agenda struct {
 // entry is a task's place among what is due.
 type entry struct {
 	task  ref
-	queue int32 // the number of the lane where it belongs
-	place int32 // one more than its index in the queue's heap; zero while it is not in there
+	queue uint32 // the number of the lane where it belongs, and in the last two bits what it is in the front of the queue
+	place int32  // one more than its index in the queue's heap; zero while it is not in there
 }
+
+func (e *entry) lane() uint32     { return e.queue >> 2 }
+func (e *entry) front() fronted   { return fronted(e.queue & 3) }
+func (e *entry) become(f fronted) { e.queue = e.queue&^3 | uint32(f) }
+func (e *entry) belong(n int32)   { e.queue = uint32(n)<<2 | e.queue&3 }
 
 // queue holds what is due, or will be, of one lane: a heap with four children a node, earliest first, then by id. Due
 // times and the beginnings of ids stand in the heap itself, so that sifting seldom looks elsewhere: with a million tasks, or a hundred
@@ -34,6 +39,7 @@ type queue struct {
 	agenda *agenda
 	lane   lane
 	heap   []queued
+	front  front
 	prefix string // what most ids begin with, see head
 }
 
@@ -66,18 +72,25 @@ func (a *agenda) taskOf(n ref) *task { return a.tasks.at(a.entries.at(n).task) }
 // enter makes an entry for a task in a lane; it is not due at any time yet.
 func (a *agenda) enter(t *task, l lane) ref {
 	n := a.entries.take()
-	*a.entries.at(n) = entry{task: t.self, queue: a.number(l)}
+	e := a.entries.at(n)
+	e.task = t.self
+	e.belong(a.number(l))
 	return n
 }
 
 // drop is the opposite of enter.
 func (a *agenda) drop(n ref) {
 	a.leave(n)
+	if e := a.entries.at(n); e.front() != notFronted {
+		e.task = 0
+		e.become(dropped)
+		return
+	}
 	a.entries.give(n)
 }
 
 // queueOf returns the queue of an entry.
-func (a *agenda) queueOf(e *entry) *queue { return a.queues[e.queue] }
+func (a *agenda) queueOf(e *entry) *queue { return a.queues[e.lane()] }
 
 // number returns the number of a lane.
 func (a *agenda) number(l lane) int32 {
@@ -131,8 +144,10 @@ func (q *queue) grow() {
 		return
 	}
 	q.prefix = strings.Clone(prefix)
-	for i := range q.heap {
-		q.heap[i].head = q.head(q.agenda.taskOf(q.heap[i].entry).id)
+	for _, items := range [...][]queued{q.heap, q.front.items[q.front.next:]} {
+		for i := range items {
+			items[i].head = q.head(q.agenda.taskOf(items[i].entry).id)
+		}
 	}
 }
 
@@ -148,7 +163,7 @@ func commonPrefix(a, b string) string {
 func (a *agenda) move(n ref, l lane) {
 	if e := a.entries.at(n); a.queueOf(e).lane != l {
 		a.leave(n)
-		e.queue = a.number(l)
+		e.belong(a.number(l))
 	}
 }
 
@@ -160,6 +175,9 @@ func (a *agenda) set(n ref, due int64) {
 	case due == never:
 		a.leave(n)
 	case e.place == 0:
+		if e.front() == inFront {
+			e.become(leftFront)
+		}
 		if len(q.heap) == cap(q.heap) {
 			q.grow()
 		}
@@ -174,6 +192,9 @@ func (a *agenda) set(n ref, due int64) {
 func (a *agenda) leave(n ref) {
 	e := a.entries.at(n)
 	if e.place == 0 {
+		if e.front() == inFront {
+			e.become(leftFront)
+		}
 		return
 	}
 	q := a.queueOf(e)
@@ -186,12 +207,21 @@ func (a *agenda) leave(n ref) {
 	}
 }
 
+// first returns what is first in due order; nil when the queue is empty. It is valid until the queue changes.
+func (q *queue) first() *queued {
+	x := q.front.first(q)
+	if len(q.heap) > 0 && (x == nil || q.before(&q.heap[0], x)) {
+		return &q.heap[0]
+	}
+	return x
+}
+
 // due is the earliest due time in the queue; never when it is empty.
 func (q *queue) due() int64 {
-	if len(q.heap) == 0 {
-		return never
+	if x := q.first(); x != nil {
+		return x.due
 	}
-	return q.heap[0].due
+	return never
 }
 
 func (q *queue) put(i int, x queued) {
