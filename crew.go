@@ -1,6 +1,7 @@
 package punctual
 
 import (
+	"iter"
 	"runtime"
 	"time"
 )
@@ -70,11 +71,12 @@ func (s *Scheduler) boardLocked() *flight {
 	return f
 }
 
-// boardAllLocked makes flights of all runs that wait, for who looks for one of them.
-func (s *Scheduler) boardAllLocked() {
+// allFlightsLocked yields the attempts in flight, also those whose goroutine has not come yet: they get their flights before.
+func (s *Scheduler) allFlightsLocked() iter.Seq[*flight] {
 	for f := s.boardLocked(); f != nil; f = s.boardLocked() {
 		s.crew.push(f)
 	}
+	return s.flights.linked()
 }
 
 // keep keeps the room of a group, which holds nothing any more, for another.

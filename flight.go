@@ -96,8 +96,8 @@ func (l *flights) remove(f *flight) {
 	l.count--
 }
 
-// all are those that are linked: see boardAllLocked.
-func (l *flights) all() iter.Seq[*flight] {
+// linked yields those that are linked; all are Scheduler.allFlightsLocked.
+func (l *flights) linked() iter.Seq[*flight] {
 	return func(yield func(*flight) bool) {
 		for f := l.first; f != nil && yield(f); f = f.next {
 		}
@@ -248,8 +248,7 @@ func (s *Scheduler) cancelFlightsOf(taskID string, cause error) {
 func (s *Scheduler) cancelFlights(cause error, match func(*flight) bool) {
 	s.mu.Lock()
 	var hit []*runContext
-	s.boardAllLocked()
-	for f := range s.flights.all() {
+	for f := range s.allFlightsLocked() {
 		if match(f) {
 			hit = append(hit, f.ctx)
 		}

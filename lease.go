@@ -220,9 +220,8 @@ func (s *Scheduler) findStrays(session string) error {
 	}
 	s.mu.Lock()
 	before := s.session.strays
-	s.boardAllLocked()
 	known := make(map[string]bool, s.flights.count)
-	for f := range s.flights.all() {
+	for f := range s.allFlightsLocked() {
 		known[f.run.ID] = true
 	}
 	now := make(map[stray]uint64)

@@ -176,8 +176,7 @@ func isClosed(c <-chan struct{}) bool {
 func (s *Scheduler) unfinished(call string, cause error) error {
 	s.mu.Lock()
 	var runs []string
-	s.boardAllLocked()
-	for f := range s.flights.all() {
+	for f := range s.allFlightsLocked() {
 		what := "still running"
 		if f.landed {
 			what = "result not stored"

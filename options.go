@@ -259,8 +259,8 @@ func WithLookahead(d time.Duration) Option {
 }
 
 // WithRetention bounds the ledger: final runs older than age are removed, and at most perTask of them are kept for each task.
-// Zero means no bound of that kind. A row that further skips are added to is kept until it is complete. Instances remove what is beyond it five minutes after their start and then each hour. Default 90 days and no
-// bound by number.
+// Zero means no bound of that kind. A row that further skips are added to is kept until it is complete. Instances remove what is beyond
+// it five minutes after their start and then each hour. Default 90 days and no bound by number.
 func WithRetention(age time.Duration, perTask int) Option {
 	return func(o *config) error {
 		if age < 0 || age > maxDuration || perTask < 0 {
