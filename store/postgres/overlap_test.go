@@ -142,7 +142,11 @@ func TestWhatAClaimTookInVainIsTakenByTheNext(t *testing.T) {
 	assert.Equal(t, []string{"t2", "t3"}, second.tasks)
 	assert.True(t, second.moreIsDue())
 	require.Error(t, first.letGo())
-	assert.Equal(t, []string{"t0", "t1"}, take(t, s, 4, false).tasks)
+	next := take(t, s, 4, false)
+	for len(next.tasks) == 0 && next.moreIsDue() { // the server may not have noticed yet that the caller went away
+		next = take(t, s, 4, false)
+	}
+	assert.Equal(t, []string{"t0", "t1"}, next.tasks)
 }
 
 // Few connections are left to the calls that are made one at a time.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,9 +103,17 @@ var prepareMutants = map[string]func(*shortsighted){
 		s.request = func(req *punctual.PrepareRequest) { req.Session = "" }
 	},
 	"meets others": func(s *shortsighted) { // claims take what is locked, and the commit tells of it all the same
-		s.claim, s.Each = s.Store.Shared.Claim, time.Millisecond
+		locked, claimed := make(chan struct{}), make(chan struct{})
+		lock, claim := sync.OnceFunc(func() { close(locked) }), sync.OnceFunc(func() { close(claimed) })
+		s.claim = func(ctx context.Context, req punctual.ClaimRequest) (punctual.ClaimReply, error) {
+			<-locked
+			defer claim()
+			return s.Store.Shared.Claim(ctx, req)
+		}
 		s.spoil = func(_ punctual.PrepareRequest, p punctual.Prepared) punctual.Prepared {
+			lock()
 			return &spoiled{commit: func(ctx context.Context, now time.Time) (punctual.ClaimReply, error) {
+				<-claimed
 				reply, err := p.Commit(ctx, now)
 				reply.Started = append(reply.Started, make([]punctual.Run, reply.Decided-len(reply.Started))...)
 				return reply, err
