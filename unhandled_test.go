@@ -97,6 +97,7 @@ func TestHealthNamesAKindWhoseOnlyInstanceDrains(t *testing.T) {
 		w.wait(time.Minute)
 		drained := make(chan error)
 		go func() { drained <- report.Shutdown(context.WithoutCancel(t.Context())) }()
+		synctest.Wait() // else it may still start what comes
 		require.NoError(t, mail.Add(t.Context(), ofKind("late", "report")))
 		w.wait(3 * time.Minute)
 		assert.Equal(t, []string{punctual.DegradedHandler}, reasons(mail.Health()))
