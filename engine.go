@@ -81,6 +81,9 @@ type Scheduler struct {
 	detach   func() bool             // forgets the Start context
 	watch    context.Context         // ends when draining begins
 	endWatch context.CancelFunc      // of watch
+	beats    context.Context         // ends when nothing is in flight any more, for which a lease would be needed
+	endBeats context.CancelFunc      // of beats
+	giveUp   time.Time               // when the last tries end, on this instance's clock; zero until there is a last try
 	flights  flights                 // attempts that this instance has started and not yet stored
 	crew     crew                    // those of them that wait for a goroutine, and who is on the way to them
 	busy     int                     // attempts that are in host code or about to be
@@ -369,6 +372,7 @@ func (s *Scheduler) notifyLocked() {
 	if s.phase == phaseDraining && s.flights.count == 0 && len(s.ops) == 0 {
 		s.phase = phaseClosed
 		close(s.landed)
+		s.endBeats()
 	}
 	if s.waiters > 0 {
 		close(s.changed)

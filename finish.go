@@ -120,13 +120,13 @@ func (s *Scheduler) runFinisher() {
 		}
 		lastTry := s.isAbandoned()
 		batch := taken.of(done, len(taken.items))
-		settled, err := s.storeBatch(batch)
+		settled, err := s.storeBatch(batch, lastTry)
 		done += settled
 		switch {
 		case err == nil:
 			backoff.reset()
 			if settled < len(batch.items) {
-				s.pause(backoff.next())
+				s.pause(backoff.next(), lastTry)
 			}
 		case lastTry:
 			s.drop(batch, err)
@@ -135,16 +135,26 @@ func (s *Scheduler) runFinisher() {
 			// A call that was given up may still read what it was given.
 			taken = outcomes{slices.Clone(taken.flights), slices.Clone(taken.items)}
 			s.storeFailed(err)
-			s.pause(backoff.next())
+			s.pause(backoff.next(), false)
 		}
 	}
 }
 
 // storeBatch hands a batch to the store and returns how many are settled by that. They stand first then; what has to be offered again stands
-// behind them.
-func (s *Scheduler) storeBatch(batch outcomes) (settled int, err error) {
+// behind them. A last try is made if there is time left for it.
+func (s *Scheduler) storeBatch(batch outcomes, lastTry bool) (settled int, err error) {
+	ctx := s.engineContext()
+	if lastTry {
+		limit := s.lastLimit()
+		if limit <= 0 {
+			return 0, errStoreTimeout
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = withTimeout(ctx, s.clock, limit, errStoreTimeout)
+		defer cancel()
+	}
 	req := FinishRequest{Now: s.storeNow(), Session: batch.flights[0].run.Session, Items: batch.items}
-	reply, err := storeCall(s.engineContext(), s, "finish", func(ctx context.Context) (FinishReply, error) { return s.store.Finish(ctx, req) })
+	reply, err := storeCall(ctx, s, "finish", func(ctx context.Context) (FinishReply, error) { return s.store.Finish(ctx, req) })
 	if err != nil {
 		return 0, err
 	}
@@ -161,6 +171,9 @@ func (s *Scheduler) storeBatch(batch outcomes) (settled int, err error) {
 			batch.items[i], batch.items[settled] = batch.items[settled], batch.items[i]
 		}
 		settled++
+	}
+	if lastTry && settled > 0 {
+		s.extendLast()
 	}
 	s.noteDue(reply.NextDue, reply.Now)
 	s.storeWorks() // before anybody takes the flights for settled: said later, it could deny a failure that came meanwhile

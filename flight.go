@@ -156,6 +156,7 @@ func (s *Scheduler) land(t *turn, goOn bool) {
 	o.cause = f.ctx.end()
 	s.mu.Lock()
 	s.freeSlotLocked(f) // before the outcome can be stored
+	s.extendLastLocked()
 	told := s.told
 	if *t = (turn{}); goOn {
 		s.takeLocked(t, finished)

@@ -32,7 +32,7 @@ func (s *Scheduler) runHousekeeping() {
 			trimmed = s.clock.Now()
 			s.trim()
 		}
-		if s.kinds != nil && s.clock.Since(looked) >= unhandledEvery {
+		if s.kinds != nil && s.clock.Since(looked) >= unhandledEvery && !s.isStopping() {
 			looked = s.clock.Now()
 			s.findUnhandled()
 		}
@@ -63,7 +63,7 @@ func (s *Scheduler) reclaim() {
 		s.mu.Lock()
 		req := ReclaimRequest{Now: s.storeNow(), Session: s.session.id, Limit: reclaimBatch}
 		s.mu.Unlock()
-		reply, err := bounded(s, s.storeTimeout, "reclaim", func(ctx context.Context) (ReclaimReply, error) { return s.leaser.Reclaim(ctx, req) })
+		reply, err := bounded(s.engineContext(), s, s.storeTimeout, "reclaim", func(ctx context.Context) (ReclaimReply, error) { return s.leaser.Reclaim(ctx, req) })
 		if err != nil {
 			s.storeFailed(err)
 			return
@@ -98,7 +98,7 @@ func (s *Scheduler) trim() {
 	}
 	total := 0
 	for !s.isStopping() {
-		n, err := bounded(s, s.storeTimeout, "trim", func(ctx context.Context) (int, error) { return s.store.Trim(ctx, req) })
+		n, err := bounded(s.engineContext(), s, s.storeTimeout, "trim", func(ctx context.Context) (int, error) { return s.store.Trim(ctx, req) })
 		if err != nil {
 			s.storeFailed(err)
 			return

@@ -50,10 +50,12 @@ func (s *Scheduler) runBeat() {
 		s.work(helperBeat)
 		wait := s.lease / 3
 		err := s.beat()
-		if err != nil {
+		switch {
+		case s.beats.Err() != nil: // it was told not to wait for the answer
+		case err != nil:
 			s.storeFailed(err)
 			wait = min(wait, backoff.next())
-		} else {
+		default:
 			backoff.reset()
 			s.storeWorks()
 		}
@@ -128,7 +130,7 @@ func (s *Scheduler) beat() error {
 		Now: s.storeNow(), Session: session, Instance: s.instance, Version: s.version, Lease: s.lease, InFlight: inFlight, Kinds: kinds,
 		Clock: micros(sent),
 	}
-	reply, err := bounded(s, limit, "beat", func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
+	reply, err := bounded(s.beats, s, limit, "beat", func(ctx context.Context) (BeatReply, error) { return s.leaser.Beat(ctx, req) })
 	switch {
 	case err == nil && !reply.Lost:
 		s.renewed(session, sent, reply.Now)
@@ -146,12 +148,12 @@ func (s *Scheduler) beat() error {
 
 // bounded makes one store call with a limit of its own. It returns when the limit is reached even if the store does not, since a
 // store that hangs is just what a lease has to outlive.
-func bounded[T any](s *Scheduler, limit time.Duration, method string, call func(context.Context) (T, error)) (T, error) {
+func bounded[T any](ctx context.Context, s *Scheduler, limit time.Duration, method string, call func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
-	ctx, cancel := withTimeout(s.engineContext(), s.clock, limit, errStoreTimeout)
+	ctx, cancel := withTimeout(ctx, s.clock, limit, errStoreTimeout)
 	defer cancel()
 	answers := make(chan answer, 1)
 	return timed(ctx, s, method, func() (T, error) {
@@ -214,7 +216,7 @@ func (s *Scheduler) findStrays(session string) error {
 		s.session.settled = nil
 		s.mu.Unlock()
 	}()
-	held, err := bounded(s, s.strayLimit(), "held", func(ctx context.Context) ([]Run, error) { return s.leaser.Held(ctx, session) })
+	held, err := bounded(s.beats, s, s.strayLimit(), "held", func(ctx context.Context) ([]Run, error) { return s.leaser.Held(ctx, session) })
 	if err != nil {
 		return err
 	}
@@ -256,7 +258,7 @@ func (s *Scheduler) findStrays(session string) error {
 		return nil
 	}
 	s.log(context.Background(), slog.LevelWarn, "runs that were claimed without an answer are handed back", slog.Int("count", len(items)))
-	reply, err := bounded(s, s.strayLimit(), "finish", func(ctx context.Context) (FinishReply, error) {
+	reply, err := bounded(s.beats, s, s.strayLimit(), "finish", func(ctx context.Context) (FinishReply, error) {
 		return s.store.Finish(ctx, FinishRequest{Now: s.storeNow(), Session: session, Items: items})
 	})
 	if err != nil {
@@ -281,9 +283,12 @@ func (s *Scheduler) endSession() {
 	s.mu.Lock()
 	session := s.session.id
 	s.mu.Unlock()
-	_, err := bounded(s, s.storeTimeout, "end session", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.leaser.EndSession(ctx, session)
-	})
+	limit, err := s.lastLimit(), errStoreTimeout
+	if limit > 0 {
+		_, err = bounded(s.engineContext(), s, limit, "end session", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.leaser.EndSession(ctx, session)
+		})
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.log(context.Background(), slog.LevelWarn, "session not closed, its lease will lapse", errorAttr(err))
 	}

@@ -30,6 +30,7 @@ func (s *Scheduler) Start(ctx context.Context) error {
 	s.base = context.WithoutCancel(ctx)
 	s.calls, s.endCall = context.WithCancelCause(s.base)
 	s.watch, s.endWatch = context.WithCancel(s.base)
+	s.beats, s.endBeats = context.WithCancel(s.base)
 	s.loop.blind = true
 	s.detach = context.AfterFunc(ctx, s.abort)
 	jobs := []func(){s.run, s.runFinisher, s.runHousekeeping}
@@ -67,7 +68,9 @@ func (s *Scheduler) Start(ctx context.Context) error {
 // context and their results are stored. It returns nil when all has ended.
 //
 // When ctx ends first, the remaining runs are cancelled with cause ErrShutdown and Shutdown returns at once, with an error that
-// wraps the cause of ctx and names the runs. What they still return is recorded if the store takes it at the first try.
+// wraps the cause of ctx and names the runs. What they still return is recorded if the store takes it soon: all that is left to store then,
+// and the end of this instance's session, have the time of one call to the store (WithStoreTimeout) together, counted from when the last
+// run returned or the store last took a result.
 //
 // It may be called many times, at the same time, before Start and from inside a run, which it then does not wait for if ctx is
 // derived from the run's.
@@ -100,7 +103,8 @@ func (s *Scheduler) Shutdown(ctx context.Context) error {
 
 // Close stops at once: the contexts of all runs are cancelled with cause ErrShutdown, and Close does not wait for host code that is
 // still running. It returns nil when nothing was, else an error that wraps ErrShutdown and names the runs. To give them time,
-// call Shutdown first.
+// call Shutdown first. When nothing was running it waits until the store has taken the last results and the end of the session, over a
+// store that does not answer for the time of one call (WithStoreTimeout).
 func (s *Scheduler) Close() error {
 	s.drain()
 	s.abandon()
@@ -141,7 +145,7 @@ func (s *Scheduler) abort() {
 	s.cancelFlights(ErrShutdown, func(*flight) bool { return true })
 }
 
-// abandon gives up waiting: runs are cancelled, store calls under way end, and results get one more try.
+// abandon gives up waiting: runs are cancelled, store calls under way end, and results get one more try, all of them in the time of one call.
 func (s *Scheduler) abandon() {
 	s.mu.Lock()
 	select {
@@ -151,6 +155,7 @@ func (s *Scheduler) abandon() {
 	default:
 	}
 	close(s.abandoned)
+	s.extendLastLocked()
 	endCall := s.endCall
 	if s.base != nil {
 		s.calls, s.endCall = context.WithCancelCause(s.base)
@@ -158,6 +163,30 @@ func (s *Scheduler) abandon() {
 	s.mu.Unlock()
 	s.cancelFlights(ErrShutdown, func(*flight) bool { return true })
 	endCall(ErrShutdown)
+}
+
+// extendLastLocked gives the last tries, from now on, as much time together as one call to the store may take. That begins anew when the store has
+// taken something, and when there is something more to try.
+func (s *Scheduler) extendLastLocked() {
+	if s.isAbandoned() {
+		s.giveUp = s.clock.Now().Add(s.storeTimeout)
+	}
+}
+
+func (s *Scheduler) extendLast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.extendLastLocked()
+}
+
+// lastLimit is how long a last try may take, zero or less when there is no time left. Who was not told to hurry may take as long as any call.
+func (s *Scheduler) lastLimit() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.giveUp.IsZero() {
+		return s.storeTimeout
+	}
+	return min(s.storeTimeout, s.giveUp.Sub(s.clock.Now()))
 }
 
 func (s *Scheduler) isAbandoned() bool { return isClosed(s.abandoned) }
@@ -198,8 +227,13 @@ func (s *Scheduler) unfinished(call string, cause error) error {
 	return fmt.Errorf("punctual: %s: not finished: %s%s: %w", call, strings.Join(runs, ", "), more, cause)
 }
 
-// pause is the finisher's wait between two tries: on the Scheduler's clock, or until nobody waits for results any more.
-func (s *Scheduler) pause(d time.Duration) {
+// pause is the finisher's wait between two tries: on the Scheduler's clock, or until nobody waits for results any more. Between two last tries
+// everybody knows that already.
+func (s *Scheduler) pause(d time.Duration, lastTry bool) {
+	abandoned := s.abandoned
+	if lastTry {
+		abandoned = nil
+	}
 	until := s.clock.Now().Add(d)
 	timer := s.clock.Timer(d)
 	defer timer.Stop()
@@ -207,6 +241,6 @@ func (s *Scheduler) pause(d time.Duration) {
 	defer s.leave(helperFinisher)
 	select {
 	case <-timer.C:
-	case <-s.abandoned:
+	case <-abandoned:
 	}
 }

@@ -220,7 +220,7 @@ func WithOutputLimit(bytes int) Option {
 	}
 }
 
-// WithStoreTimeout bounds each call to the store. Default 10 s.
+// WithStoreTimeout bounds each call to the store, and all the last calls together after Close or the deadline of Shutdown. Default 10 s.
 func WithStoreTimeout(d time.Duration) Option {
 	return func(o *config) error {
 		if d < time.Millisecond || d > time.Hour {

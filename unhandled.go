@@ -54,12 +54,12 @@ func (s *Scheduler) findUnhandled() {
 // unhandledBeside asks the store what is overdue besides some kinds, and then who else is there.
 func (s *Scheduler) unhandledBeside(own []string) ([]Overdue, error) {
 	req := OverdueRequest{Now: s.storeNow(), For: unhandledAfter}
-	overdue, err := bounded(s, s.storeTimeout, "overdue", func(ctx context.Context) ([]Overdue, error) { return s.store.Overdue(ctx, req) })
+	overdue, err := bounded(s.engineContext(), s, s.storeTimeout, "overdue", func(ctx context.Context) ([]Overdue, error) { return s.store.Overdue(ctx, req) })
 	found := besides(overdue, own)
-	if err != nil || len(found) == 0 || s.leaser == nil {
+	if err != nil || len(found) == 0 || s.leaser == nil || s.isStopping() {
 		return found, err
 	}
-	others, err := bounded(s, s.storeTimeout, "instances", s.leaser.Instances)
+	others, err := bounded(s.engineContext(), s, s.storeTimeout, "instances", s.leaser.Instances)
 	for i := range others {
 		found = besides(found, others[i].Kinds)
 	}
