@@ -71,7 +71,7 @@ type claiming struct {
 
 func (s *Scheduler) newClaiming() *claiming {
 	c := &claiming{scheduler: s}
-	c.decideIt = c.decide
+	c.decideIt = func(v View) (Change, error) { return c.decide(&v) }
 	return c
 }
 
@@ -81,11 +81,11 @@ func (c *claiming) begin(op op) {
 }
 
 // decide is the claim's decide function.
-func (c *claiming) decide(v View) (Change, error) {
+func (c *claiming) decide(v *View) (Change, error) {
 	d := c.decision(v.Record)
-	v.Slots = c.scheduler.slotsForDue(&c.op, c, &v)
+	v.Slots = c.scheduler.slotsForDue(&c.op, c, v)
 	var err error
-	d.change, err = c.rules.decideDue(&v, &d.room)
+	d.change, err = c.rules.decideDue(v, &d.room)
 	c.starts += d.change.Starts()
 	return d.change, err
 }

@@ -21,7 +21,7 @@ func TestTheLastDecisionAboutATaskCounts(t *testing.T) {
 			task.ID, task.Trace = id(i), trace
 			v.Record.Status.NextRunAt, v.Slots = t0, tasks
 		})
-		c, err := made.decide(v)
+		c, err := made.decideIt(v)
 		require.NoError(t, err)
 		require.Len(t, c.Insert, 1)
 		return &c.Insert[0]

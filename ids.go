@@ -64,11 +64,13 @@ func (s *idSource) next(now time.Time) string {
 // make makes the next n ids.
 func (s *idSource) make(n uint32) {
 	var texts [idsAhead * idLength]byte
+	first := texts[:idLength]
+	encode40((*[8]byte)(first), s.micros>>16)
+	copy(first[16:], s.tail[:])
 	for i := range n {
-		text := texts[i*idLength:]
-		encode40((*[8]byte)(text), s.micros>>16)
+		text := texts[i*idLength:][:idLength]
+		copy(text, first)
 		encode40((*[8]byte)(text[8:]), s.micros&0xffff<<24|uint64(s.seq+i))
-		copy(text[16:], s.tail[:])
 	}
 	s.ahead = string(texts[:n*idLength])
 }

@@ -21,8 +21,7 @@ func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 		return v
 	}
 	if t.exists {
-		v.Record = &s.record
-		s.recordOf(t, v.Record)
+		v.Record = s.recordOf(t)
 	}
 	if len(pending) > 0 {
 		v.Pending = make([]punctual.Run, len(pending))
@@ -149,7 +148,7 @@ func (a *applied) add(r *row, id string) {
 
 // remove deletes a task. With its history kept it leaves a ghost: an id and its rows.
 func (s *Store) remove(t *task, keepHistory bool) {
-	s.policies.release(t.policies)
+	s.releasePolicies(t.policies)
 	s.agenda.drop(t.entry)
 	if t.unusual != nil {
 		for _, e := range t.unusual.foreign {

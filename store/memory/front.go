@@ -22,6 +22,8 @@ const (
 )
 
 const (
+	// atHand is how many come out of the heap before a front is made: what is due first should not wait until all is in order.
+	atHand = 256
 	// leastFront is how large a heap has to be to be more work than a front.
 	leastFront = 256
 	// frontShare is the part of the heap that has to be due, as the whole heap is walked along for a front.
@@ -32,7 +34,10 @@ const (
 func (q *queue) gather(now int64) {
 	f := &q.front
 	switch {
-	case f.items != nil || len(q.heap) < leastFront || q.heap[0].due > now:
+	case f.items != nil || len(q.heap) < leastFront:
+		return
+	case q.heap[0].due > now:
+		f.wait = atHand
 		return
 	case f.wait > 0:
 		f.wait--
@@ -88,7 +93,9 @@ func (f *front) first(q *queue) *queued {
 			e.become(notFronted)
 		}
 	}
-	f.items, f.next = nil, 0
+	if f.items != nil {
+		*f = front{wait: atHand}
+	}
 	return nil
 }
 
@@ -118,12 +125,15 @@ func (q *queue) sort(items, room []queued) {
 }
 
 func sortByHead(items, room []queued) {
-	from, to := items, room
-	for shift := 0; shift < 64; shift += 8 {
-		var places [256]int
-		for i := range from {
-			places[byte(from[i].head>>shift)]++
+	var counts [8][256]int
+	for i := range items {
+		for n, head := 0, items[i].head; n < len(counts); n, head = n+1, head>>8 {
+			counts[n][byte(head)]++
 		}
+	}
+	from, to := items, room
+	for n := range counts {
+		places, shift := &counts[n], 8*n
 		if places[byte(from[0].head>>shift)] == len(from) {
 			continue
 		}

@@ -40,7 +40,7 @@ func TestAFrontKeepsDueOrder(t *testing.T) {
 		for range 700 {
 			add("task-with-a-long-name-", r.Int64N(instants))
 		}
-		fronts, until := 0, r.IntN(800)
+		fronts, until := 0, r.IntN(600)
 		for step := 0; len(due) > until; step++ {
 			if step == 5 && round%2 == 0 { // the heaps grow, and what ids begin with is another
 				for range 1300 {
@@ -63,6 +63,7 @@ func TestAFrontKeepsDueOrder(t *testing.T) {
 				if q.front.items != nil {
 					fronts++
 				}
+				q.front.wait = min(q.front.wait, r.IntN(5)) // not as many at hand as there mostly are
 			}
 			set(first, due[first]+11*r.Int64N(2))
 			switch id := some(); r.IntN(8) {
@@ -114,11 +115,14 @@ func TestAnEntryIsInOneFrontAtATime(t *testing.T) {
 		s.agenda.set(task.entry, 1)
 	}
 	one, other := s.agenda.queues[0], s.agenda.queues[1]
+	one.front.wait, other.front.wait = 0, 0
 	one.gather(1)
+	require.NotNil(t, one.front.items)
 	moves := s.tasks.get("298").entry
 	s.agenda.move(moves, other.lane)
 	s.agenda.set(moves, 1)
 	other.gather(1)
+	require.NotNil(t, other.front.items)
 	for _, want := range []int{299, 301} {
 		q, n := one, 0
 		if want == 301 {
@@ -145,6 +149,7 @@ func TestAFrontIsMadeOnlyOfALargePartOfTheHeap(t *testing.T) {
 		s.agenda.set(task.entry, at)
 	}
 	q := s.agenda.queues[0]
+	q.front.wait = 0
 	require.NotNil(t, firstDue([]*queue{q}, 1))
 	require.Nil(t, q.front.items)
 	require.Equal(t, 600, q.front.wait)
@@ -154,4 +159,24 @@ func TestAFrontIsMadeOnlyOfALargePartOfTheHeap(t *testing.T) {
 	require.NotNil(t, firstDue([]*queue{q}, 100))
 	require.Len(t, q.front.items, 4000)
 	require.Empty(t, q.heap)
+}
+
+// What is due first at an instant is there at once and does not wait until all that is due is in order: at the first instant, and at the next ones.
+func TestWhatIsDueFirstDoesNotWaitForTheFront(t *testing.T) {
+	s := New()
+	for i := range 1000 {
+		task := s.tasks.add(fmt.Sprint(i))
+		task.entry = s.agenda.enter(task, lane{})
+		s.agenda.set(task.entry, 1)
+	}
+	q := s.agenda.queues[0]
+	for now := int64(1); now <= 3; now++ {
+		for n := range 1000 {
+			first := firstDue([]*queue{q}, now)
+			require.NotNil(t, first)
+			require.Equal(t, n >= atHand, q.front.items != nil, "instant %d, place %d", now, n)
+			s.agenda.set(first.entry, now+1)
+		}
+		require.Nil(t, firstDue([]*queue{q}, now))
+	}
 }

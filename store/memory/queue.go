@@ -101,7 +101,7 @@ func (a *agenda) number(l lane) int32 {
 	if !known {
 		n = int32(len(a.queues))
 		a.lanes[l] = n
-		a.queues = append(a.queues, &queue{agenda: a, lane: l})
+		a.queues = append(a.queues, &queue{agenda: a, lane: l, front: front{wait: atHand}})
 	}
 	a.last = n
 	return n
@@ -125,6 +125,14 @@ func (q *queue) head(id string) (head uint64) {
 	default:
 		return math.MaxUint64
 	}
+}
+
+// headOf returns the head of an entry's id. What is put back is mostly what was first in the front, where its head stands.
+func (q *queue) headOf(n ref, e *entry) uint64 {
+	if f := &q.front; f.next < len(f.items) && f.items[f.next].entry == n {
+		return f.items[f.next].head
+	}
+	return q.head(q.agenda.tasks.at(e.task).id)
 }
 
 // grow makes room for as many again, and looks at some of the ids for what most begin with.
@@ -182,7 +190,7 @@ func (a *agenda) set(n ref, due int64) {
 			q.grow()
 		}
 		q.heap = append(q.heap, queued{})
-		q.up(len(q.heap)-1, queued{due, q.head(a.tasks.at(e.task).id), n})
+		q.up(len(q.heap)-1, queued{due, q.headOf(n, e), n})
 	case q.heap[e.place-1].due != due:
 		q.fix(int(e.place)-1, queued{due, q.heap[e.place-1].head, n})
 	}

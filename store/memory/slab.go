@@ -16,10 +16,10 @@ const slabChunk = 256
 // pointer's space, and the garbage collector has no use for it: chunks of values that have no pointers, as the rows of the ledger, are
 // never looked at, however many there are. The zero value is empty.
 type slab[T any] struct {
-	chunks []*[slabChunk]T // nil where a chunk was given up
-	taken  []places        // of each chunk
-	roomy  []ref           // chunks that have room, in no order
-	gone   []ref           // chunks that were given up
+	chunks [][]T    // of slabChunk values each; nil where a chunk was given up
+	taken  []places // of each chunk
+	roomy  []ref    // chunks that have room, in no order
+	gone   []ref    // chunks that were given up
 }
 
 // places has a bit for each place of a chunk.
@@ -94,7 +94,7 @@ func (s *slab[T]) grow() {
 	} else {
 		s.chunks, s.taken = append(s.chunks, nil), append(s.taken, places{})
 	}
-	s.chunks[chunk] = new([slabChunk]T)
+	s.chunks[chunk] = make([]T, slabChunk)
 	if chunk == 0 {
 		s.taken[0][0] = 1 // zero is nobody's number, so that the first chunk stays
 	}

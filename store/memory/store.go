@@ -57,6 +57,7 @@ type Store struct {
 	flying   flying              // running rows, to be found by id
 	free     []string            // keys that the call under way has freed
 	record   punctual.Record     // shown to the decide function under way
+	shown    ref                 // the policies that stand in the record; none for none
 	room     []started           // empty, for what the next claim starts
 	alive    int                 // sessions that are open
 	dead     map[string]struct{} // ids of all that are dead: however late an instance comes back, it has to learn of it

@@ -146,7 +146,7 @@ func (s *Store) define(t *task, d *punctual.Task) {
 		t.entry = s.agenda.enter(t, p.lane())
 		return
 	}
-	s.policies.release(before)
+	s.releasePolicies(before)
 	s.agenda.move(t.entry, p.lane())
 }
 
@@ -177,27 +177,51 @@ func (t *task) setAside(fault string) {
 	t.setSeldom(r)
 }
 
-// definition writes a copy that shares nothing with the store.
-func (s *Store) definition(t *task, d *punctual.Task) {
-	p, own := s.policiesOf(t), t.owned()
-	*d = punctual.Task{
-		ID: t.id, Name: own.name, Kind: p.kind, Schedule: t.schedule, Payload: bytes.Clone(own.payload), Disabled: p.disabled,
-		OnRegister: p.onRegister, FirstDelay: p.firstDelay, Overlap: p.overlap, MaxActive: p.maxActive,
-		MaxQueued: p.maxQueued, ConcurrencyKey: p.key, ConcurrencyLimit: p.keyLimit, Priority: p.priority, Misfire: p.misfire, MisfireGrace: p.misfireGrace, MisfireLimit: p.misfireLimit,
-		Retry: p.retry, Timeout: p.timeout, Lost: p.lost, Labels: maps.Clone(own.labels), Revision: t.revision,
-		Trace: own.trace,
+// releasePolicies gives up what one task has in common with others, and which may become something else by that.
+func (s *Store) releasePolicies(n ref) {
+	s.policies.release(n)
+	if s.shown == n {
+		s.shown = 0
 	}
 }
 
-// recordOf writes the task as a decide function sees it.
-func (s *Store) recordOf(t *task, r *punctual.Record) {
-	s.definition(t, &r.Task)
-	seldom := t.seldom()
-	r.Status = punctual.Status{
-		Paused: t.paused, Anchor: instant(t.anchor), NextRunAt: instant(t.next), LastOccurrence: instant(t.last), Delay: seldom.delay,
-		Skipping: seldom.skipping,
+// definition writes a copy that shares nothing with the store.
+func (s *Store) definition(t *task, d *punctual.Task) {
+	s.policiesOf(t).describe(d)
+	t.describe(d)
+}
+
+// describe writes the fields of a definition that tasks have in common.
+func (p *policies) describe(d *punctual.Task) {
+	d.Kind, d.Disabled, d.OnRegister, d.FirstDelay = p.kind, p.disabled, p.onRegister, p.firstDelay
+	d.Overlap, d.MaxActive, d.MaxQueued, d.ConcurrencyKey, d.ConcurrencyLimit = p.overlap, p.maxActive, p.maxQueued, p.key, p.keyLimit
+	d.Priority, d.Misfire, d.MisfireGrace, d.MisfireLimit = p.priority, p.misfire, p.misfireGrace, p.misfireLimit
+	d.Retry, d.Timeout, d.Lost = p.retry, p.timeout, p.lost
+}
+
+// describe writes the fields that a task has for itself.
+func (t *task) describe(d *punctual.Task) {
+	d.ID, d.Schedule, d.Revision = t.id, t.schedule, t.revision
+	if o := t.own; o != nil {
+		d.Name, d.Payload, d.Labels, d.Trace = o.name, bytes.Clone(o.payload), maps.Clone(o.labels), o.trace
+	} else {
+		d.Name, d.Payload, d.Labels, d.Trace = "", nil, nil, ""
 	}
+}
+
+// recordOf returns the task as a decide function sees it, until the next one is shown. One has mostly the same policies as the one before.
+func (s *Store) recordOf(t *task) *punctual.Record {
+	r := &s.record
+	if s.shown != t.policies {
+		s.policiesOf(t).describe(&r.Task)
+		s.shown = t.policies
+	}
+	t.describe(&r.Task)
+	seldom := t.seldom()
+	r.Status.Paused, r.Status.Anchor, r.Status.NextRunAt, r.Status.LastOccurrence = t.paused, instant(t.anchor), instant(t.next), instant(t.last)
+	r.Status.Delay, r.Status.Skipping = seldom.delay, seldom.skipping
 	r.Fault, r.CreatedAt, r.UpdatedAt = seldom.fault, instant(t.created), instant(t.updated)
+	return r
 }
 
 // snapshot returns the task as hosts see it.
