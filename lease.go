@@ -12,8 +12,8 @@ type sessionState struct {
 	id    string    // "" before the first beat
 	held  bool      // false before the first beat and after the lease was lost
 	until time.Time // trusted until then on this instance's clock
-	// strays are runs that the store has on record but this instance does not know, with the newest store call at the time.
-	strays map[stray]uint64
+	// strays are runs that the store has on record but this instance does not know.
+	strays map[stray]sighting
 	// settled are runs whose outcome was stored while the store was being asked what the session holds, so that its answer may not know of it
 	// yet; nil while it is not asked.
 	settled map[string]struct{}
@@ -27,6 +27,13 @@ type stray struct {
 	runID   string
 	number  int
 	started int64 // in microseconds
+}
+
+// sighting is when a stray was seen first, by the newest store call at the time, and when it was handed back first; zero when it was not. A hand-back
+// that is repeated names the same end, so that the store knows the second for a repeat if the first comes through after all.
+type sighting struct {
+	seq    uint64
+	handed time.Time
 }
 
 // leaseMargin is how long before the lease lapses in the store this instance stops trusting it: room for clocks that run at
@@ -226,7 +233,7 @@ func (s *Scheduler) findStrays(session string) error {
 	for f := range s.allFlightsLocked() {
 		known[f.run.ID] = true
 	}
-	now := make(map[stray]uint64)
+	now := make(map[stray]sighting)
 	var items []Finish
 	at := s.told.at(s.clock.Now())
 	for _, run := range held {
@@ -238,16 +245,19 @@ func (s *Scheduler) findStrays(session string) error {
 		claim := stray{run.ID, run.Attempt, run.StartedAt.UnixMicro()}
 		seen, twice := before[claim]
 		if !twice {
-			now[claim] = s.opSeq
-			continue
+			seen.seq = s.opSeq
 		}
-		if s.opUnderWayLocked(seen) {
-			now[claim] = seen
+		ready := twice && !s.opUnderWayLocked(seen.seq)
+		if ready && seen.handed.IsZero() {
+			seen.handed = at
+		}
+		now[claim] = seen
+		if !ready {
 			continue
 		}
 		items = append(items, Finish{
 			RunID: run.ID, TaskID: run.TaskID, Attempt: run.Attempt, State: StatePending, Released: true,
-			StartedAt: run.StartedAt, FinishedAt: at,
+			StartedAt: run.StartedAt, FinishedAt: seen.handed,
 		})
 	}
 	if s.session.id == session {

@@ -332,6 +332,47 @@ func TestClaimWhoseAnswerWasLostIsFoundAndRunOnce(t *testing.T) {
 	})
 }
 
+// detour keeps the first claim that is handed back on its way to the store, whoever gives up waiting for it.
+type detour struct {
+	*flakyStore
+	punctual.Leaser
+	handed atomic.Int32
+	goOn   chan struct{}
+}
+
+func (d *detour) Finish(ctx context.Context, r punctual.FinishRequest) (punctual.FinishReply, error) {
+	if r.Items[0].Released && d.handed.Add(1) == 1 {
+		<-d.goOn
+	}
+	return d.flakyStore.Finish(context.WithoutCancel(ctx), r)
+}
+
+func TestClaimThatIsHandedBackTwiceIsReleasedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		d := &detour{flakyStore: &flakyStore{Store: w.store}, Leaser: w.store.(punctual.Leaser), goOn: make(chan struct{})}
+		w.store = d
+		w.s = w.engine()
+		w.start()
+		w.add(punctual.Task{ID: "t", Schedule: punctual.Every(time.Hour), OnRegister: punctual.WaitForSchedule})
+		w.wait(time.Hour - time.Second)
+		d.mode.Store(storeLosesAnswers)
+		w.wait(time.Second)
+		d.mode.Store(storeWorks)
+		w.wait(time.Minute)
+		require.Len(t, w.starts("t"), 1)
+		close(d.goOn)
+		w.wait(time.Second)
+		require.EqualValues(t, 2, d.handed.Load())
+		var outcomes []string
+		for _, a := range w.ledger("t")[0].History {
+			outcomes = append(outcomes, a.Outcome)
+		}
+		assert.Equal(t, []string{"released"}, outcomes, "nobody has taken the attempt over")
+		w.stop()
+	})
+}
+
 func TestFinishWhoseAnswerWasLostIsNotRecordedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, busyFor(time.Second))
