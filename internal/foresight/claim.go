@@ -18,14 +18,14 @@ const patience = 100 * time.Millisecond
 // grace is how long after its instant a claim is given up whose instance has vanished.
 const grace = time.Second
 
-// claim is one that waits for its instant. Its tasks are held until it is over.
+// claim is one that waits for its instant, or for its commit. Its tasks are held until it is over.
 type claim struct {
 	s      *Store
 	req    punctual.PrepareRequest
 	tasks  []prepared
 	starts int
 	over   chan struct{}
-	expiry *clock.Timer
+	expiry *clock.Timer // nil when whoever makes the claim ends it
 }
 
 // prepared is what was decided about a task.
@@ -139,12 +139,18 @@ func (c *claim) Cancel(context.Context) {
 func (c *claim) end() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
+	c.endLocked()
+}
+
+func (c *claim) endLocked() {
 	if c.gone() != nil {
 		return
 	}
 	for _, p := range c.tasks {
 		delete(c.s.held, p.task.ID)
 	}
-	c.expiry.Stop()
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	close(c.over)
 }

@@ -1,5 +1,5 @@
-// Package foresight makes claims ahead over a store in memory, for tests of the engine, of the suite that checks stores, and for the
-// simulation. The store of the package memory has no use for that: its claims are over before anybody could be late.
+// Package foresight makes claims ahead over a store in memory, and several at a time, for tests of the engine, of the suite that checks stores, and
+// for the simulation. The store of the package memory has no use for that: its claims are over before anybody could be late.
 package foresight
 
 import (
@@ -32,6 +32,9 @@ type Store struct {
 	Each time.Duration
 	// Called is told of claims, beats and all that has to do with claims made ahead, by name, and may make them fail. Nil for nobody.
 	Called func(call string) error
+	// Write tells how long it is from when a claim has locked so many tasks until it commits, and how it fails instead, if it does. The task is the
+	// first of them. Nil for claims that are over at once, and never two at a time.
+	Write func(session, task string, tasks int) (time.Duration, error)
 
 	mu   sync.Mutex        // guards all below; it is held while a call of the Shared store is carried out that must not come in between
 	held map[string]*claim // by task
@@ -105,16 +108,12 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	if err := s.called("claim"); err != nil {
 		return punctual.ClaimReply{}, err
 	}
+	if s.Write != nil {
+		return s.claimSlowly(ctx, req)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	decide := req.Decide
-	req.Decide = func(v punctual.View) (punctual.Change, error) {
-		if s.held[v.Record.Task.ID] != nil {
-			return punctual.Change{}, nil
-		}
-		return decide(v)
-	}
-	return s.Shared.Claim(ctx, req)
+	return s.claimOf(ctx, req, nil)
 }
 
 // Upcoming implements punctual.Preparer.

@@ -16,6 +16,7 @@ type Chaos struct {
 	Processes int           // how many are kept alive
 	Tasks     int           // how many ids there are
 	Crowd     int           // how many more there are that come due together
+	Overlap   bool          // processes make two claims at a time, and in half of them none ahead
 	Lasts     time.Duration // until everything comes to rest
 }
 
@@ -26,7 +27,7 @@ var errBoom = errors.New("boom")
 func (c Chaos) Rage(w *World) {
 	r := &rage{Chaos: c, World: w, dice: w.dice("rage")}
 	if c.Crowd > 0 {
-		w.Foresee(r.dice.between(100*time.Microsecond, 5*time.Millisecond))
+		w.Foresee(r.dice.between(100*time.Microsecond, 5*time.Millisecond), c.Overlap)
 	}
 	w.Plan(r.anything)
 	w.Weather(weather{latency: 3 * time.Millisecond})
@@ -105,7 +106,16 @@ func (r *rage) start(i int) {
 	if r.Crowd > 0 {
 		opts = append(opts, punctual.WithConcurrency(r.Crowd+r.dice.below(r.Crowd)), punctual.WithLookahead(r.dice.between(500*time.Millisecond, 5*time.Second)))
 	}
-	p := r.Make(fmt.Sprintf("p%d-%d", i, r.lives), r.setup(), opts...)
+	setup := r.setup()
+	if r.Overlap {
+		if r.dice.chance(0.5) {
+			opts = append(opts, punctual.WithLookahead(0))
+		}
+		if r.dice.chance(0.8) { // whoever has such limits makes one at a time
+			setup.Several, setup.Every = nil, nil
+		}
+	}
+	p := r.Make(fmt.Sprintf("p%d-%d", i, r.lives), setup, opts...)
 	p.Jump(r.dice.between(-time.Second, time.Second))
 	p.Begin()
 	if i < len(r.alive) {

@@ -145,11 +145,11 @@ func (c *checker) once() {
 	}
 }
 
-// definition is that of a run's task when the run was created.
+// definition is that of a run's task when the run was created. A registration of the same instant, which waited for the claim, may be a later one.
 func (c *checker) definition(run *punctual.Run) punctual.Task {
 	var found registration
 	for _, r := range c.store.commits {
-		if r.task.ID == run.TaskID && !r.at.After(run.CreatedAt) && !r.at.Before(found.at) {
+		if r.task.ID == run.TaskID && r.task.Revision == run.Revision && !r.at.After(run.CreatedAt) && !r.at.Before(found.at) {
 			found = r
 		}
 	}

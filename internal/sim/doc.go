@@ -7,7 +7,7 @@
 //
 // Chaos draws all of that from a seed: definitions and all of their policies, what hosts ask for and from where, kinds that some processes handle and limits of
 // their own, trims of the ledger. In some worlds a crowd of tasks comes due together over a store that makes claims ahead
-// (internal/foresight), and most of the harm is done shortly before. When it is over, World.Check compares the ledger with what happened and tells every promise of
+// (internal/foresight), and most of the harm is done shortly before; in others the crowd is so large, and claims so slow, that processes make two at a time. When it is over, World.Check compares the ledger with what happened and tells every promise of
 // docs/guarantees.md that was broken. What a promise does not cover is said there, and at the place in check.go that allows for it.
 //
 // A world lives in a bubble of testing/synctest, so minutes pass in milliseconds, and a goroutine that is left behind fails the test. All

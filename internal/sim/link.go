@@ -96,6 +96,12 @@ func over[T any](ctx context.Context, l *link, name string, do func(context.Cont
 	return a.value, a.err
 }
 
+// ClaimsOverlap passes the question on.
+func (l *link) ClaimsOverlap() bool {
+	o, ok := l.store.(punctual.Overlapper)
+	return ok && o.ClaimsOverlap()
+}
+
 // seen is the store with the capabilities that the process makes use of.
 func (l *link) seen() punctual.Store {
 	preparer, prepares := l.store.(punctual.Preparer)

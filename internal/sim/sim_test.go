@@ -52,12 +52,15 @@ var (
 	usual = Chaos{Processes: 3, Tasks: 9, Lasts: 3 * time.Minute}
 	// crowd is as many as it takes for claims to be made ahead, though some of them are busy.
 	crowd = Chaos{Processes: 3, Tasks: 9, Crowd: 180, Lasts: 2 * time.Minute}
+	// throng is as many as it takes for two claims at a time.
+	throng = Chaos{Processes: 2, Tasks: 9, Crowd: 700, Overlap: true, Lasts: time.Minute}
 )
 
 // tryWorlds tries so many, from the first seed on.
-func tryWorlds(t *testing.T, n int, chaos Chaos, open func(*testing.T) shared) {
+func tryWorlds(t *testing.T, n int, chaos Chaos, open func(*testing.T) shared) (overlaps int) {
 	for seed := *first; seed < *first+uint64(n); seed++ {
 		problems, w := simulate(t, seed, chaos, open, nil)
+		overlaps += w.overlaps
 		if len(problems) == 0 {
 			continue
 		}
@@ -66,6 +69,7 @@ func tryWorlds(t *testing.T, n int, chaos Chaos, open func(*testing.T) shared) {
 			t.Log("\n" + w.Diary())
 		}
 	}
+	return overlaps
 }
 
 // A world that breaks a promise comes back with go test ./internal/sim -run Chaos/memory -seed N -seeds 1 -diary.
@@ -87,5 +91,12 @@ func TestPromisesHoldInChaos(t *testing.T) {
 		chaos := crowd
 		chaos.Lasts /= time.Duration(min(slowness, 4))
 		tryWorlds(t, max(n / *share, 1), chaos, stores["memory"])
+	})
+	t.Run("two at a time", func(t *testing.T) {
+		chaos := throng
+		chaos.Lasts /= time.Duration(min(slowness, 2))
+		overlaps := tryWorlds(t, max(n / *share, 1), chaos, stores["memory"])
+		require.Positive(t, overlaps, "nothing was tried")
+		t.Log(overlaps, "claims began beside another of their process")
 	})
 }

@@ -40,6 +40,8 @@ type World struct {
 	executions []*Execution
 	events     map[*Process][]punctual.Event
 	calls      map[callKey]uint64
+	writing    map[string]time.Time // by session: when the last of its claims that have locked something commits
+	overlaps   int                  // claims that locked something before another of their session had committed
 	plan       func(e *Execution) Work
 	problems   []string
 	log        bytes.Buffer
@@ -60,7 +62,7 @@ type variant func(p *Process, store shared) shared
 func NewWorld(seed uint64, store shared, spoil variant) *World {
 	w := &World{
 		Seed: seed, Begin: bubble.Now(), rest: settlement, events: make(map[*Process][]punctual.Event),
-		calls: make(map[callKey]uint64), plan: func(*Execution) Work { return Work{} },
+		calls: make(map[callKey]uint64), writing: make(map[string]time.Time), plan: func(*Execution) Work { return Work{} },
 	}
 	w.store = newWitness(store, w.note)
 	w.front, w.spoil = w.store, spoil
@@ -76,15 +78,39 @@ func NewWorld(seed uint64, store shared, spoil variant) *World {
 	return w
 }
 
-// Foresee has the store make claims ahead, which takes it so long for each task.
-func (w *World) Foresee(each time.Duration) {
+// Foresee has the store make claims ahead, which takes it so long for each task. With overlap its claims take their time, too, and a process makes two
+// at a time.
+func (w *World) Foresee(each time.Duration, overlap bool) {
 	ahead := foresight.Over(w.store)
 	ahead.Clock, ahead.Each = bubble, each
 	ahead.Called = func(call string) error {
 		w.note("store: %s", call)
 		return nil
 	}
+	if overlap {
+		ahead.Write = w.write
+	}
 	w.front = ahead
+}
+
+// write decides how long it is until a claim commits what it has locked, and whether it fails then.
+func (w *World) write(session, task string, _ int) (time.Duration, error) {
+	now := bubble.Now()
+	d := w.dice("write", task, now.Sub(w.Begin)) // a claim's first task is no other's at that time
+	takes := d.between(0, 50*time.Millisecond)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Before(w.writing[session]) {
+		w.overlaps++
+	}
+	if until := now.Add(takes); until.After(w.writing[session]) {
+		w.writing[session] = until
+	}
+	if d.chance(0.05) {
+		w.noteLocked("store: a claim of session %s fails", session)
+		return takes, fmt.Errorf("%w: the server has gone", punctual.ErrUnavailable)
+	}
+	return takes, nil
 }
 
 // diary takes the log records of all processes.

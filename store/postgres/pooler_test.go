@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,4 +171,89 @@ func TestProbeNoticesThatNotificationsDoNotArrive(t *testing.T) {
 		cancel()
 	}
 	assert.Equal(t, 1, log.said("do not arrive"))
+}
+
+// claimLog is told how long claims took that started something.
+type claimLog struct {
+	mu     sync.Mutex
+	claims []punctual.StoreCall
+}
+
+func (l *claimLog) Observe(punctual.Event) {}
+
+func (l *claimLog) ObserveStore(c punctual.StoreCall) {
+	if c.Method != "claim" || c.Started == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claims = append(l.claims, c)
+}
+
+// beside counts the claims that began while another was under way.
+func (l *claimLog) beside() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.claims {
+		if slices.ContainsFunc(l.claims, func(other punctual.StoreCall) bool {
+			return other.At.Before(c.At) && other.At.Add(other.Duration).After(c.At)
+		}) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTwoClaimsAtATimeBehindATransactionPoolerStartEverythingOnce(t *testing.T) {
+	pooled, schema := bouncer(t), newSchema(t)
+	var log heard
+	store, err := postgres.Open(t.Context(), pooled+"&pool_max_conns=6", postgres.WithSchema(schema), postgres.WithLogger(log.logger()))
+	require.NoError(t, err)
+	defer store.Close()
+	require.True(t, store.ClaimsOverlap())
+	const tasks = 2000
+	var adding sync.WaitGroup
+	for first := range 4 {
+		adding.Go(func() {
+			for i := first; i < tasks; i += 4 {
+				at, id := time.Unix(1e9, 0).Add(time.Duration(i)*time.Millisecond), fmt.Sprintf("task-%04d", i)
+				_, err := store.Edit(t.Context(), punctual.EditRequest{TaskID: id, Decide: func(punctual.View) (punctual.Change, error) {
+					return punctual.Change{
+						Task: &punctual.Task{ID: id, Schedule: punctual.Once(at), Revision: 1}, Status: &punctual.Status{Anchor: at, NextRunAt: at},
+					}, nil
+				}})
+				assert.NoError(t, err)
+			}
+		})
+	}
+	adding.Wait()
+
+	var mu sync.Mutex
+	ran, all := map[string]int{}, make(chan struct{})
+	claims := new(claimLog)
+	s, err := punctual.New(store, punctual.ExecutorFunc(func(_ context.Context, run punctual.Run) (punctual.Result, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		ran[run.TaskID]++
+		if len(ran) == tasks && ran[run.TaskID] == 1 {
+			close(all)
+		}
+		return punctual.Result{}, nil
+	}), punctual.WithLogger(log.logger()), punctual.WithConcurrency(2*tasks), punctual.WithObserver(claims))
+	require.NoError(t, err)
+	require.NoError(t, s.Start(t.Context()))
+	select {
+	case <-all:
+	case <-time.After(time.Minute):
+		t.Error("not all have run")
+	}
+	require.NoError(t, s.Shutdown(context.Background()))
+	mu.Lock()
+	defer mu.Unlock()
+	for id, n := range ran {
+		assert.Equal(t, 1, n, id)
+	}
+	assert.Positive(t, claims.beside(), "claims that began beside another")
+	assert.Zero(t, log.said("prepared statement"), "no name of a statement clashes")
+	assert.Zero(t, log.said("store fails"))
 }
