@@ -47,11 +47,7 @@ func (s *Scheduler) foresee(next storeClock, wait time.Duration) {
 		return
 	}
 	s.ahead.next = next
-	s.rests[helperLookout].working = true
-	select {
-	case s.lookNow <- struct{}{}:
-	default:
-	}
+	s.rouseLocked(helperLookout)
 }
 
 // lookout is what that helper knows of the next due time.

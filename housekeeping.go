@@ -141,7 +141,7 @@ func (s *Scheduler) hinted() {
 	} else {
 		s.loop.hint = s.clock.Now()
 	}
-	if s.flights.count > 0 {
+	if s.leaser != nil && s.flights.count > 0 {
 		s.rouseLocked(helperBeat) // it may have been an order to cancel
 	}
 }

@@ -84,10 +84,10 @@ func (s *Scheduler) settledLocked(waiting int) bool {
 	return settled && s.loop.parked && !s.loop.poked
 }
 
-// rouseLocked ends the sleep of a helper, which counts as working from then on. The finisher sleeps only between two tries, and the clock
-// ends that.
+// rouseLocked ends the sleep of a helper that has begun and not ended, which counts as working from then on. The finisher sleeps only between two
+// tries, and the clock ends that.
 func (s *Scheduler) rouseLocked(h helper) {
-	if h == helperFinisher || s.rests[h] == (rest{}) {
+	if h == helperFinisher {
 		return
 	}
 	s.rests[h].working = true

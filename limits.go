@@ -100,9 +100,6 @@ func (s *Scheduler) holdKindsLocked(slots int) map[string]int {
 
 // returnKindsLocked gives back what an op held and did not use. A claim that used up all of it may have left something behind.
 func (s *Scheduler) returnKindsLocked(o *op, started []string) {
-	if len(o.kinds) == 0 {
-		return
-	}
 	for kind, held := range o.kinds {
 		l, used := s.limits[kind], 0
 		for _, k := range started {
