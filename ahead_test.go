@@ -128,21 +128,10 @@ func (w *world) each(tasks int, late time.Duration, hours ...int) {
 	for _, hour := range hours {
 		want = append(want, time.Duration(hour)*time.Hour+late)
 	}
-	begun := w.begun()
+	starts := w.allStarts()
 	for i := range tasks {
-		require.Equal(w.t, want, begun[fmt.Sprintf("t%04d", i)])
+		require.Equal(w.t, want, starts[fmt.Sprintf("t%04d", i)])
 	}
-}
-
-// begun lists when host code was called for each task.
-func (w *world) begun() map[string][]time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	begun := map[string][]time.Duration{}
-	for _, c := range w.calls {
-		begun[c.task] = append(begun[c.task], c.at)
-	}
-	return begun
 }
 
 // The claim of what comes due together is made before its time, as early as it takes, and is committed at the instant.
@@ -212,7 +201,7 @@ func TestAPreparedClaimLeavesSlotsToOthers(t *testing.T) {
 		assert.Equal(t, []time.Duration{time.Hour - 5*time.Millisecond}, w.starts("other099"))
 		assert.Empty(t, w.starts("other100"), "all slots are taken or held")
 		w.wait(5 * time.Millisecond)
-		assert.Len(t, w.begun(), 800)
+		assert.Len(t, w.allStarts(), 800)
 		assert.Equal(t, 700, s.prepared)
 		w.wait(5 * time.Minute)
 		require.NoError(t, w.s.WaitIdle(t.Context()))
@@ -248,29 +237,28 @@ func TestWhatIsDueBeforeAPreparedClaimStartsOnTime(t *testing.T) {
 	})
 }
 
-// Once Shutdown has been entered, what was prepared does not start, and it remains due.
+// Once Shutdown has been entered, what was prepared or is being prepared does not start, and it remains due.
 func TestShutdownCancelsAPreparedClaim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := together(t, 1000, nil)
-		w.wait(15*time.Minute - 5*time.Millisecond)
-		require.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s"}, s.ahead())
-		w.stop()
-		assert.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s", "cancel 59m59.995s"}, s.ahead())
-		w.wait(time.Hour)
-		w.each(1000, 0)
-		assert.Equal(t, w.begin.Add(time.Hour), w.task("t0000").NextRunAt.Local())
-	})
-}
-
-// Shutdown while a claim is being prepared does not leave it open.
-func TestShutdownCancelsAClaimThatIsBeingPrepared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := together(t, 1000, nil)
-		w.wait(15*time.Minute - 120*time.Millisecond)
-		require.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s"}, s.ahead())
-		w.stop()
-		assert.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s", "cancel 59m59.915s"}, s.ahead())
-	})
+	for name, c := range map[string]struct {
+		before   time.Duration // the instant
+		canceled string
+	}{
+		"ready":          {5 * time.Millisecond, "cancel 59m59.995s"},
+		"being prepared": {120 * time.Millisecond, "cancel 59m59.915s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := together(t, 1000, nil)
+				w.wait(15*time.Minute - c.before)
+				require.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s"}, s.ahead())
+				w.stop()
+				assert.Equal(t, []string{"upcoming 59m59.5s", "prepare 59m59.865s", c.canceled}, s.ahead())
+				w.wait(time.Hour)
+				w.each(1000, 0)
+				assert.Equal(t, w.begin.Add(time.Hour), w.task("t0000").NextRunAt.Local())
+			})
+		})
+	}
 }
 
 // Shutdown while a prepared claim is being committed starts nothing of it, and hands back what it can no longer prevent.
@@ -336,8 +324,8 @@ func TestAPreparedClaimEndsWithTheLease(t *testing.T) {
 		w.each(1000, 0)
 		s.failing("beat", false)
 		w.wait(10 * time.Second)
-		for i, begun := 0, w.begun(); i < 1000; i++ {
-			assert.Len(t, begun[fmt.Sprintf("t%04d", i)], 1)
+		for i, starts := 0, w.allStarts(); i < 1000; i++ {
+			assert.Len(t, starts[fmt.Sprintf("t%04d", i)], 1)
 		}
 		w.stop()
 	})

@@ -105,15 +105,18 @@ func (w *world) wait(d time.Duration) {
 
 // starts lists when host code was called for the task, since the world began.
 func (w *world) starts(task string) []time.Duration {
+	return w.allStarts()[task]
+}
+
+// allStarts lists the same for each task that has started.
+func (w *world) allStarts() map[string][]time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []time.Duration
+	starts := map[string][]time.Duration{}
 	for _, c := range w.calls {
-		if c.task == task {
-			out = append(out, c.at)
-		}
+		starts[c.task] = append(starts[c.task], c.at)
 	}
-	return out
+	return starts
 }
 
 // ledger lists the task's runs, oldest first.

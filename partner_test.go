@@ -119,12 +119,12 @@ func backlog(t *testing.T, tasks int, work func(context.Context, punctual.Run) (
 func (w *world) once(tasks int) {
 	w.t.Helper()
 	require.NoError(w.t, w.s.WaitIdle(w.t.Context()))
-	begun := w.begun()
+	starts := w.allStarts()
 	for i := range tasks {
 		id := fmt.Sprintf("t%04d", i)
-		require.Len(w.t, begun[id], 1, id)
+		require.Len(w.t, starts[id], 1, id)
 	}
-	require.Len(w.t, begun, tasks)
+	require.Len(w.t, starts, tasks)
 	assert.Equal(w.t, []string{"catch-up +1h0m0s succeeded"}, w.facts(fmt.Sprintf("t%04d", tasks-1)))
 	assert.True(w.t, w.s.Health().OK)
 }
@@ -151,7 +151,7 @@ func TestABacklogIsClaimedByTwoAtATime(t *testing.T) {
 				w.s = w.engine(append([]punctual.Option{punctual.WithConcurrency(2000)}, c.opts...)...)
 				w.start()
 				w.wait(c.within)
-				assert.Len(t, w.begun(), c.tasks)
+				assert.Len(t, w.allStarts(), c.tasks)
 				assert.Zero(t, w.s.Health().InFlight, "results are stored at once when the burst is over")
 				_, most, _ := s.seen()
 				assert.Equal(t, c.most, most)
@@ -169,7 +169,7 @@ func TestTwoClaimsShareTheSlots(t *testing.T) {
 			w, s := backlog(t, 4000, busyFor(time.Minute), punctual.WithConcurrency(concurrency))
 			w.start()
 			w.wait(time.Second)
-			assert.Len(t, w.begun(), concurrency)
+			assert.Len(t, w.allStarts(), concurrency)
 			_, most, _ := s.seen()
 			assert.Equal(t, want, most, "a few slots that are left are not worth a claim of the partner's")
 			w.wait(time.Hour)
@@ -190,9 +190,9 @@ func TestShutdownDuringTwoClaims(t *testing.T) {
 		now, _, began := s.seen()
 		require.Equal(t, 2, now)
 		asked, _ := s.asked()
-		begun := len(w.begun())
+		starts := len(w.allStarts())
 		w.stop()
-		assert.Len(t, w.begun(), begun)
+		assert.Len(t, w.allStarts(), starts)
 		now, _, after := s.seen()
 		assert.Zero(t, now)
 		assert.Equal(t, began, after, "nobody claims any more")
@@ -232,15 +232,15 @@ func TestTheLeaseLapsesDuringTwoClaims(t *testing.T) {
 		now, _, _ := s.seen()
 		require.Equal(t, 2, now)
 		w.wait(time.Minute)
-		assert.Len(t, w.begun(), 256, "what the first claim has taken")
+		assert.Len(t, w.allStarts(), 256, "what the first claim has taken")
 		_, _, began := s.seen()
 		assert.Equal(t, 3, began, "nobody claims without a lease")
 		s.cutOff(false)
 		w.wait(time.Minute)
-		for id, begun := range w.begun() {
-			assert.Len(t, begun, 1, id)
+		for id, starts := range w.allStarts() {
+			assert.Len(t, starts, 1, id)
 		}
-		assert.Len(t, w.begun(), 4000)
+		assert.Len(t, w.allStarts(), 4000)
 		w.stop()
 	})
 }
