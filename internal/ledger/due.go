@@ -3,6 +3,8 @@ package ledger
 import (
 	"cmp"
 	"slices"
+
+	"github.com/punctual-go/punctual"
 )
 
 // FirstDue sorts candidates into due order, which is by rank and then id, and returns the first limit tasks, each once: a task is found by
@@ -23,4 +25,9 @@ func FirstDue[C interface {
 		return again
 	})
 	return found[:min(limit, len(found))]
+}
+
+// Decides reports whether a claim's change of a task counts as a decision: whether it does anything.
+func Decides(c *punctual.Change) bool {
+	return c.Status != nil || len(c.Insert) > 0 || len(c.Update) > 0 || len(c.Cancel) > 0
 }

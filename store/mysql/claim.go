@@ -294,7 +294,7 @@ func passOver(tasks map[string]*taskRow, pending map[string][]punctual.Run, held
 
 // begin counts a change and what it starts, and adds it to the answer.
 func (c *claim) begin(t *taskRow, change *punctual.Change, keys ledger.Keys) {
-	if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+	if ledger.Decides(change) {
 		c.reply.Decided++
 	}
 	for _, rows := range [][]punctual.Run{change.Update, change.Insert} {

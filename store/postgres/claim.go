@@ -241,7 +241,7 @@ func (c *claim) decideAll() {
 
 // begin counts a change and what it starts.
 func (c *claim) begin(d *candidate, change *punctual.Change) {
-	if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+	if ledger.Decides(change) {
 		c.reply.Decided++
 	}
 	for _, rows := range [][]punctual.Run{change.Update, change.Insert} {

@@ -179,7 +179,7 @@ func (c *claim) decideAll(due []candidate) error {
 			return err
 		}
 		c.begin(t, c.reply.Started[before:], keys)
-		if change.Status != nil || len(change.Insert) > 0 || len(change.Update) > 0 || len(change.Cancel) > 0 {
+		if ledger.Decides(&change) {
 			c.reply.Decided++
 		}
 		if change.Deferred && !bounded || len(c.reply.Started) >= c.req.Limit {
