@@ -125,7 +125,6 @@ func (s *Scheduler) endOp(o *op, started []string) {
 	s.reserve -= o.slots
 	s.asked -= o.asked
 	s.returnKindsLocked(o, started)
-	s.extendLastLocked()
 	if s.loop.starved && s.freeLocked() > 0 {
 		s.pokeLocked() // the call has not used its slot, or what it started has ended already
 	}
