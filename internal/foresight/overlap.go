@@ -18,7 +18,7 @@ func (s *Store) claimSlowly(ctx context.Context, req punctual.ClaimRequest) (pun
 	}
 	defer c.end()
 	if len(c.tasks) > 0 {
-		takes, err := s.Write(req.Session, c.tasks[0].task.ID, len(c.tasks))
+		takes, err := s.Write(req.Session, c.tasks[0].task.ID)
 		s.Clock.Sleep(takes)
 		if err != nil {
 			return punctual.ClaimReply{}, err

@@ -32,9 +32,9 @@ type Store struct {
 	Each time.Duration
 	// Called is told of claims, beats and all that has to do with claims made ahead, by name, and may make them fail. Nil for nobody.
 	Called func(call string) error
-	// Write tells how long it is from when a claim has locked so many tasks until it commits, and how it fails instead, if it does. The task is the
+	// Write tells how long it is from when a claim has locked its tasks until it commits, and how it fails instead, if it does. The task is the
 	// first of them. Nil for claims that are over at once, and never two at a time.
-	Write func(session, task string, tasks int) (time.Duration, error)
+	Write func(session, task string) (time.Duration, error)
 
 	mu   sync.Mutex        // guards all below; it is held while a call of the Shared store is carried out that must not come in between
 	held map[string]*claim // by task

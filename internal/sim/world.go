@@ -94,7 +94,7 @@ func (w *World) Foresee(each time.Duration, overlap bool) {
 }
 
 // write decides how long it is until a claim commits what it has locked, and whether it fails then.
-func (w *World) write(session, task string, _ int) (time.Duration, error) {
+func (w *World) write(session, task string) (time.Duration, error) {
 	now := bubble.Now()
 	d := w.dice("write", task, now.Sub(w.Begin)) // a claim's first task is no other's at that time
 	takes := d.between(0, 50*time.Millisecond)
