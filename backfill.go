@@ -29,7 +29,10 @@ func (s *Scheduler) Backfill(ctx context.Context, id string, from, to time.Time)
 	}
 	e := s.newEdit(nil)
 	e.taskID = id
-	e.decide = func(e *edit) (Change, error) { return e.rules.decideBackfill(e.view, from, to, executed) }
+	e.decide = func(e *edit) (err error) {
+		e.change, err = e.rules.decideBackfill(&e.view, from, to, executed)
+		return err
+	}
 	if err := s.edit(ctx, e); err != nil {
 		return 0, err
 	}

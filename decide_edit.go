@@ -23,7 +23,7 @@ type registration struct {
 }
 
 // decideRegister says what a registration with a valid definition does. The answer may lie in the registration and in the room.
-func (r *rules) decideRegister(v *View, asked *registration, room *room) (Change, error) {
+func (r *rules) decideRegister(v *View, asked *registration, room *room) (c Change, err error) {
 	old, task, mode := v.Record, &asked.task, asked.mode
 	switch {
 	case old == nil && mode == modeReschedule:
@@ -49,7 +49,7 @@ func (r *rules) decideRegister(v *View, asked *registration, room *room) (Change
 	}
 	first := v.Now.Add(task.FirstDelay).Add(r.registerSpread(task.ID))
 	status.Anchor = first
-	c := Change{Task: task, Status: status}
+	c.Task, c.Status = task, status
 	reason := ReasonSuperseded
 	if task.Disabled {
 		reason = ReasonDisabled
@@ -192,19 +192,19 @@ func (r *rules) overdue(v *View, status *Status, reason string) []Run {
 }
 
 // decidePause stops what a task owes.
-func (r *rules) decidePause(v View) (Change, error) {
+func (r *rules) decidePause(v *View) (Change, error) {
 	if v.Record.Status.Paused {
 		return Change{}, nil
 	}
 	status := v.Record.Status
-	overdue := r.overdue(&v, &status, ReasonPaused)
+	overdue := r.overdue(v, &status, ReasonPaused)
 	status.Paused, status.NextRunAt, status.Delay, status.Skipping = true, time.Time{}, 0, Skipping{}
-	g := newGate(&v.Record.Task, &v)
-	return Change{Status: &status, Update: dropPending(&v, &g, ReasonPaused), Insert: overdue}, nil
+	g := newGate(&v.Record.Task, v)
+	return Change{Status: &status, Update: dropPending(v, &g, ReasonPaused), Insert: overdue}, nil
 }
 
 // decideResume makes the next occurrence after now the one that is owed.
-func (r *rules) decideResume(v View) (Change, error) {
+func (r *rules) decideResume(v *View) (Change, error) {
 	if !v.Record.Status.Paused {
 		return Change{}, nil
 	}
@@ -219,11 +219,11 @@ func (r *rules) decideResume(v View) (Change, error) {
 }
 
 // decideRunNow makes a manual run.
-func (r *rules) decideRunNow(v View) (Change, error) {
+func (r *rules) decideRunNow(v *View) (Change, error) {
 	run := r.newRun(&v.Record.Task, TriggerManual, v.Now, v.Now)
 	run.DueAt = v.Now
 	var c Change
-	g := newGate(&v.Record.Task, &v)
+	g := newGate(&v.Record.Task, v)
 	g.pass(r, &c, &run, v.Now, newcomer)
 	c.Insert = []Run{run}
 	return c, nil
@@ -231,7 +231,7 @@ func (r *rules) decideRunNow(v View) (Change, error) {
 
 // decideBackfill makes a run of each occurrence in [from, to) that is past and was not executed. An occurrence that the task owes is left to
 // Claim, which will say what becomes of it.
-func (r *rules) decideBackfill(v View, from, to time.Time, executed map[time.Time]bool) (Change, error) {
+func (r *rules) decideBackfill(v *View, from, to time.Time, executed map[time.Time]bool) (Change, error) {
 	task, status := &v.Record.Task, v.Record.Status
 	if task.delay() > 0 {
 		return Change{}, fmt.Errorf("%w: %q has a fixed delay, whose occurrences follow from its runs", ErrInvalidQuery, task.ID)
@@ -263,18 +263,18 @@ func (r *rules) decideBackfill(v View, from, to time.Time, executed map[time.Tim
 }
 
 // decideRemove deletes a task.
-func (r *rules) decideRemove(v View, keepHistory bool) (Change, error) {
+func (r *rules) decideRemove(v *View, keepHistory bool) (Change, error) {
 	c := Change{Remove: true, KeepHistory: keepHistory}
 	if keepHistory {
-		g := newGate(&v.Record.Task, &v)
-		c.Update = dropPending(&v, &g, ReasonRemoved)
-		c.Insert = r.overdue(&v, &Status{}, ReasonRemoved)
+		g := newGate(&v.Record.Task, v)
+		c.Update = dropPending(v, &g, ReasonRemoved)
+		c.Insert = r.overdue(v, &Status{}, ReasonRemoved)
 	}
 	return c, nil
 }
 
 // decideCancel ends a pending run and orders the end of a running one.
-func (r *rules) decideCancel(v View) (Change, error) {
+func (r *rules) decideCancel(v *View) (Change, error) {
 	run := *v.Run
 	switch {
 	case run.State.Final():

@@ -480,14 +480,14 @@ func TestAnEditAccountsForWhatWasDueBeforeIt(t *testing.T) {
 	}
 
 	v := late(nil)
-	c, err := r.decidePause(v)
+	c, err := r.decidePause(&v)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 paused"}, rows(c.Insert))
 	assert.Equal(t, t0.Add(3*time.Minute), c.Status.LastOccurrence)
-	c, err = r.decideRemove(v, true)
+	c, err = r.decideRemove(&v, true)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1m0s skipped until +3m0s count 3 removed"}, rows(c.Insert))
-	c, err = r.decideRemove(v, false)
+	c, err = r.decideRemove(&v, false)
 	require.NoError(t, err)
 	assert.Empty(t, c.Insert, "the history goes, too")
 	c, err = r.decideRegister(&v, asking(modeReschedule, Task{ID: "t", Schedule: Every(time.Hour)}), new(room))
@@ -503,19 +503,19 @@ func TestPauseAndResume(t *testing.T) {
 	v := dueView(t0.Add(30*time.Second), func(_ *Task, v *View) {
 		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerRegister, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
 	})
-	c, err := r.decidePause(v)
+	c, err := r.decidePause(&v)
 	require.NoError(t, err)
 	assert.True(t, c.Status.Paused)
 	assert.True(t, c.Status.NextRunAt.IsZero())
 	assert.Equal(t, []string{"register +0s skipped paused"}, rows(c.Update))
 
 	v.Record.Status, v.Pending = *c.Status, nil
-	again, err := r.decidePause(v)
+	again, err := r.decidePause(&v)
 	require.NoError(t, err)
 	assert.Equal(t, Change{}, again)
 
 	v.Now = t0.Add(10*time.Minute + time.Second)
-	c, err = r.decideResume(v)
+	c, err = r.decideResume(&v)
 	require.NoError(t, err)
 	assert.Empty(t, c.Insert, "no immediate run on resume")
 	assert.Equal(t, t0.Add(11*time.Minute), c.Status.NextRunAt, "the anchor stays; what fell into the pause is not owed")
@@ -527,7 +527,7 @@ func TestResumeAfterTheClockWentBackRepeatsNothing(t *testing.T) {
 		v.Record.Status.Paused = true
 		v.Record.Status.LastOccurrence = t0.Add(30 * time.Minute)
 	})
-	c, err := testRules().decideResume(v)
+	c, err := testRules().decideResume(&v)
 	require.NoError(t, err)
 	assert.Equal(t, t0.Add(31*time.Minute), c.Status.NextRunAt)
 }
@@ -537,18 +537,18 @@ func TestCancel(t *testing.T) {
 	pending := Run{ID: "p", TaskID: "t", Trigger: TriggerManual, State: StatePending, DueAt: t0, ScheduledAt: t0, Count: 1}
 	waiting := Run{ID: "w", TaskID: "t", Trigger: TriggerManual, State: StatePending, ScheduledAt: t0, Count: 1}
 	v := dueView(t0, func(_ *Task, v *View) { v.Run, v.Pending, v.Waiting = &pending, []Run{pending, waiting}, 1 })
-	c, err := r.decideCancel(v)
+	c, err := r.decideCancel(&v)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"manual +0s canceled canceled", "manual +0s pending"}, rows(c.Update), "the next in line takes its place")
 
 	running := Run{ID: "r", TaskID: "t", State: StateRunning}
 	v.Run = &running
-	c, err = r.decideCancel(v)
+	c, err = r.decideCancel(&v)
 	require.NoError(t, err)
 	assert.Equal(t, []CancelOrder{{RunID: "r", Reason: ReasonCanceled}}, c.Cancel)
 
 	running.State = StateSucceeded
-	_, err = r.decideCancel(v)
+	_, err = r.decideCancel(&v)
 	require.ErrorIs(t, err, ErrRunFinished)
 }
 

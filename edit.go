@@ -14,7 +14,7 @@ import (
 type edit struct {
 	editing
 	room     room
-	decideIt DecideFunc    // decideNow
+	decideIt DecideFunc    // what the store calls
 	bounds   []lazyTimeout // for the calls to come
 }
 
@@ -29,14 +29,14 @@ type editing struct {
 	mayStart  bool // the change may start a run, if this instance has a slot
 	asked     registration
 	removal   removal
-	decide    func(*edit) (Change, error)  // called with the view set
+	decide    func(*edit) error            // called with the view set, sets the change
 	done      func(context.Context, *edit) // told after all else that follows from the change; nil for nobody
 
 	op      op
 	rules   rules
 	view    View // its parts belong to the store
 	change  Change
-	conduct conduct // of the task as the edit leaves it, like the two below
+	conduct conduct // of the task as the edit leaves it, like the two below, if the change inserts runs
 	payload json.RawMessage
 	labels  map[string]string
 }
@@ -44,7 +44,11 @@ type editing struct {
 // edits are those that nobody needs any more: one is large, and a host may make a million.
 var edits = sync.Pool{New: func() any {
 	e := &edit{}
-	e.decideIt = e.decideNow
+	e.decideIt = func(v View) (Change, error) {
+		e.view = v
+		err := e.decideNow()
+		return e.change, err
+	}
 	return e
 }}
 
@@ -80,25 +84,24 @@ func (e *edit) bound(ctx context.Context) *lazyTimeout {
 	return bound
 }
 
-// decideNow is what the store calls.
-func (e *edit) decideNow(v View) (Change, error) {
-	if v.Record == nil && !e.mayCreate && e.runID == "" {
-		return Change{}, fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
+// decideNow decides about the view. What it says may be asked for more than once.
+func (e *edit) decideNow() error {
+	e.change = Change{}
+	if e.view.Record == nil && !e.mayCreate && e.runID == "" {
+		return fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
 	}
-	e.view = v
-	c, err := e.decide(e)
-	if err != nil {
-		return c, err
+	if err := e.decide(e); err != nil {
+		e.change = Change{}
+		return err
 	}
-	e.change = c
-	task := c.Task
-	if task == nil && v.Record != nil {
-		task = &v.Record.Task
+	task := e.change.Task
+	if task == nil && e.view.Record != nil {
+		task = &e.view.Record.Task
 	}
-	if task != nil {
+	if task != nil && len(e.change.Insert) > 0 {
 		e.conduct, e.payload, e.labels = task.conduct(), task.Payload, task.Labels
 	}
-	return c, nil
+	return nil
 }
 
 // slotsFor is how many runs of a kind the edit may start at once, of those that the view allows.
@@ -126,14 +129,11 @@ func (s *Scheduler) edit(ctx context.Context, e *edit) error {
 	if e.op, err = s.beginOp(e.mayStart); err != nil {
 		return err
 	}
-	e.rules = s.rulesFor(e.op.session)
+	e.rules = s.rules
+	e.rules.session = e.op.session
 	var started []string
 	defer func() { s.endOp(&e.op, started) }()
-	req := EditRequest{
-		TaskID: e.taskID, RunID: e.runID, Now: s.storeNow(), Session: e.op.session, Slots: e.op.slots, ConcurrencyKey: e.asked.task.ConcurrencyKey,
-		Decide: e.decideIt,
-	}
-	reply, err := e.ask(ctx, editor, &req)
+	reply, err := e.ask(ctx, editor)
 	if err != nil {
 		return err
 	}
@@ -148,10 +148,15 @@ func (s *Scheduler) edit(ctx context.Context, e *edit) error {
 }
 
 // ask makes the edit's call to the store.
-func (e *edit) ask(ctx context.Context, editor Editor, req *EditRequest) (EditReply, error) {
+func (e *edit) ask(ctx context.Context, editor Editor) (EditReply, error) {
 	bound := e.bound(ctx)
 	defer bound.end()
-	return timed(bound, e.scheduler, "edit", func() (EditReply, error) { return editor.Edit(bound, *req) })
+	return timed(bound, e.scheduler, "edit", func() (EditReply, error) {
+		return editor.Edit(bound, EditRequest{
+			TaskID: e.taskID, RunID: e.runID, Now: e.scheduler.storeNow(), Session: e.op.session, Slots: e.op.slots,
+			ConcurrencyKey: e.asked.task.ConcurrencyKey, Decide: e.decideIt,
+		})
+	})
 }
 
 // follow does what follows from a committed change, at a time of the store: it starts the change's running runs, and adds their kinds to

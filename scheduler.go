@@ -87,8 +87,9 @@ func (s *Scheduler) remove(ctx context.Context, tx *Tx, id string, opts []Remove
 	return s.do(ctx, e)
 }
 
-func decideRemoval(e *edit) (Change, error) {
-	return e.rules.decideRemove(e.view, e.removal.keepHistory)
+func decideRemoval(e *edit) (err error) {
+	e.change, err = e.rules.decideRemove(&e.view, e.removal.keepHistory)
+	return err
 }
 
 // removed tells of a removal.
@@ -110,7 +111,10 @@ func (s *Scheduler) Pause(ctx context.Context, id string) error { return s.pause
 func (s *Scheduler) pauseTask(ctx context.Context, tx *Tx, id string) error {
 	e := s.newEdit(tx)
 	e.taskID = id
-	e.decide = func(e *edit) (Change, error) { return e.rules.decidePause(e.view) }
+	e.decide = func(e *edit) (err error) {
+		e.change, err = e.rules.decidePause(&e.view)
+		return err
+	}
 	e.done = func(ctx context.Context, e *edit) { e.toldOfPause(ctx, "task paused", EventPaused) }
 	return s.do(ctx, e)
 }
@@ -123,7 +127,10 @@ func (s *Scheduler) Resume(ctx context.Context, id string) error { return s.resu
 func (s *Scheduler) resumeTask(ctx context.Context, tx *Tx, id string) error {
 	e := s.newEdit(tx)
 	e.taskID = id
-	e.decide = func(e *edit) (Change, error) { return e.rules.decideResume(e.view) }
+	e.decide = func(e *edit) (err error) {
+		e.change, err = e.rules.decideResume(&e.view)
+		return err
+	}
 	e.done = func(ctx context.Context, e *edit) { e.toldOfPause(ctx, "task resumed", EventResumed) }
 	return s.do(ctx, e)
 }
@@ -147,9 +154,10 @@ func (s *Scheduler) RunNow(ctx context.Context, id string) (Run, error) {
 func (s *Scheduler) runNow(ctx context.Context, tx *Tx, id string) (Run, error) {
 	e := s.newEdit(tx)
 	e.taskID, e.mayStart = id, true
-	e.decide = func(e *edit) (Change, error) {
+	e.decide = func(e *edit) (err error) {
 		e.view.Slots = e.slotsFor(e.view.Record.Task.Kind)
-		return e.rules.decideRunNow(e.view)
+		e.change, err = e.rules.decideRunNow(&e.view)
+		return err
 	}
 	if err := s.edit(ctx, e); err != nil {
 		return Run{}, err
@@ -165,7 +173,10 @@ func (s *Scheduler) runNow(ctx context.Context, tx *Tx, id string) (Run, error) 
 func (s *Scheduler) Cancel(ctx context.Context, runID string) error {
 	e := s.newEdit(nil)
 	e.runID = runID
-	e.decide = func(e *edit) (Change, error) { return e.rules.decideCancel(e.view) }
+	e.decide = func(e *edit) (err error) {
+		e.change, err = e.rules.decideCancel(&e.view)
+		return err
+	}
 	return s.do(ctx, e)
 }
 
@@ -224,12 +235,13 @@ func (s *Scheduler) register(ctx context.Context, tx *Tx, task *Task, mode regis
 	e := s.newEdit(tx)
 	e.taskID, e.mayCreate, e.decide = task.ID, true, decideRegistration
 	e.mayStart = !task.Disabled && task.runsAtOnce(s.config.register)
-	e.asked = registration{mode: mode, task: *task, revision: task.Revision}
+	e.asked.mode, e.asked.task, e.asked.revision = mode, *task, task.Revision
 	e.asked.task.unshare()
 	return s.do(ctx, e)
 }
 
-func decideRegistration(e *edit) (Change, error) {
+func decideRegistration(e *edit) (err error) {
 	e.view.Slots = e.slotsFor(e.asked.task.Kind)
-	return e.rules.decideRegister(&e.view, &e.asked, &e.room)
+	e.change, err = e.rules.decideRegister(&e.view, &e.asked, &e.room)
+	return err
 }

@@ -7,10 +7,9 @@ import (
 	"github.com/punctual-go/punctual"
 )
 
-// view shows a task, some of its pending runs and its concurrency key, or the one that is asked for, to a decide function. t is nil when
-// there is no such task.
-func (s *Store) view(t *task, pending []ref, key string) punctual.View {
-	var v punctual.View
+// view writes down for a decide function what there is of a task, some of its pending runs and its concurrency key, or the one that is asked
+// for. t is nil when there is no such task.
+func (s *Store) view(v *punctual.View, t *task, pending []ref, key string) {
 	if key == "" && t != nil && t.exists {
 		key = s.policiesOf(t).key
 	}
@@ -18,7 +17,7 @@ func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 		v.KeyActive, v.KeyOldest = len(k.active), s.idOf(s.rows.at(k.active[0]))
 	}
 	if t == nil {
-		return v
+		return
 	}
 	if t.exists {
 		v.Record = s.recordOf(t)
@@ -45,7 +44,6 @@ func (s *Store) view(t *task, pending []ref, key string) punctual.View {
 			break
 		}
 	}
-	return v
 }
 
 // applied is what changes did besides what is stored.

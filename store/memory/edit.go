@@ -41,8 +41,8 @@ func (s *Store) edit(req *punctual.EditRequest) (reply punctual.EditReply, tell 
 	if t != nil {
 		pending = s.pending(&t.ledger)
 	}
-	v := s.view(t, pending, req.ConcurrencyKey)
-	v.Now, v.Slots, v.Run = reply.Now, req.Slots, named
+	v := punctual.View{Now: reply.Now, Slots: req.Slots, Run: named}
+	s.view(&v, t, pending, req.ConcurrencyKey)
 	change, err := req.Decide(v)
 	if err != nil {
 		return reply, false, err
@@ -120,8 +120,8 @@ func (s *Store) claim(req *punctual.ClaimRequest, left *allowance, reply *punctu
 		}
 		t.deciding = true
 		pending := s.dueRuns(t, now, req.Kinds)
-		v := s.view(t, pending, "")
-		v.Now, v.Slots = reply.Now, s.slotsFor(t, pending, left)
+		v := punctual.View{Now: reply.Now, Slots: s.slotsFor(t, pending, left)}
+		s.view(&v, t, pending, "")
 		change, err := req.Decide(v)
 		if err == nil {
 			err = s.checkClaimed(t, &change)

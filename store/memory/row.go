@@ -152,7 +152,7 @@ func (s *Store) setTraits(r *row, t traits) {
 	if newest := s.taskOf(r).newest; newest != 0 {
 		likely = s.rows.at(newest).traits
 	}
-	r.traits = s.traits.hold(t, likely)
+	r.traits = s.traits.hold(&t, likely)
 	if before != 0 {
 		s.traits.release(before)
 	}

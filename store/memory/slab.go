@@ -114,25 +114,25 @@ type counted[T comparable] struct {
 	holders int32
 }
 
-// hold returns the number of a value, for one more holder. Likely is the number of one that may be the same; zero for none.
-func (s *shared[T]) hold(value T, likely ref) ref {
+// hold returns the number of a value like this one, for one more holder. Likely is the number of one that may be the same; zero for none.
+func (s *shared[T]) hold(value *T, likely ref) ref {
 	for _, n := range [...]ref{likely, s.last} {
 		if n == 0 {
 			continue
 		}
-		if known := s.values.at(n); known.value == value {
+		if known := s.values.at(n); known.value == *value {
 			known.holders++
 			return n
 		}
 	}
-	n := s.refs[value]
+	n := s.refs[*value]
 	if n == 0 {
 		if s.refs == nil {
 			s.refs = make(map[T]ref)
 		}
 		n = s.values.take()
-		s.values.at(n).value = value
-		s.refs[value] = n
+		s.values.at(n).value = *value
+		s.refs[*value] = n
 	}
 	s.values.at(n).holders++
 	s.last = n

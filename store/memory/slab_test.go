@@ -75,10 +75,11 @@ func TestSlabGivesUpChunksThatAreEmpty(t *testing.T) {
 
 func TestSharedKeepsOneCopyForAsLongAsSomebodyHasIt(t *testing.T) {
 	var s shared[string]
-	a, b := s.hold("a", 0), s.hold("b", 0)
-	require.Equal(t, a, s.hold("a", 0), "which was not the last")
-	require.Equal(t, a, s.hold("a", b))
-	require.Equal(t, a, s.hold("a", a))
+	hold := func(value string, likely ref) ref { return s.hold(&value, likely) }
+	a, b := hold("a", 0), hold("b", 0)
+	require.Equal(t, a, hold("a", 0), "which was not the last")
+	require.Equal(t, a, hold("a", b))
+	require.Equal(t, a, hold("a", a))
 	require.Equal(t, "a", *s.at(a))
 	for range 3 {
 		s.release(a)
@@ -88,7 +89,7 @@ func TestSharedKeepsOneCopyForAsLongAsSomebodyHasIt(t *testing.T) {
 	require.Len(t, s.refs, 1)
 	s.release(a)
 	require.Empty(t, s.refs)
-	require.Equal(t, "c", *s.at(s.hold("c", 0)))
+	require.Equal(t, "c", *s.at(hold("c", 0)))
 	require.Len(t, s.refs, 1)
 }
 

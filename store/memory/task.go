@@ -64,6 +64,12 @@ type own struct {
 	rare    *rare // nil while all of it is zero
 }
 
+// What tasks have that have nothing of the kind.
+var (
+	nothingOwn  own
+	nothingRare rare
+)
+
 func (o *own) empty() bool {
 	return o.name == "" && len(o.payload) == 0 && len(o.labels) == 0 && o.trace == "" && o.rare == nil
 }
@@ -88,60 +94,63 @@ func (t *task) fault() string {
 	return t.own.rare.fault
 }
 
-// owned returns what a task has for itself; the answer is a copy.
-func (t *task) owned() own {
+// owned returns what a task has for itself; it is not to be changed.
+func (t *task) owned() *own {
 	if t.own == nil {
-		return own{}
+		return &nothingOwn
 	}
-	return *t.own
+	return t.own
 }
 
-// setOwned replaces it, and spends no memory when there is nothing to keep.
-func (t *task) setOwned(o own) {
+// setOwned replaces it by a copy, and spends no memory when there is nothing to keep.
+func (t *task) setOwned(o *own) {
 	switch {
 	case o.empty():
 		t.own = nil
 	case t.own != nil:
-		*t.own = o
+		*t.own = *o
 	default:
-		kept := o // only what is kept goes to the heap
+		kept := *o // only what is kept goes to the heap
 		t.own = &kept
 	}
 }
 
-// seldom returns what most tasks never have; the answer is a copy.
-func (t *task) seldom() rare {
+// seldom returns what most tasks never have; it is not to be changed.
+func (t *task) seldom() *rare {
 	if t.own == nil || t.own.rare == nil {
-		return rare{}
+		return &nothingRare
 	}
-	return *t.own.rare
+	return t.own.rare
 }
 
-// setSeldom replaces it, and spends no memory when there is nothing to keep.
-func (t *task) setSeldom(r rare) {
-	if t.own == nil && r == (rare{}) {
+// setSeldom replaces it by a copy, and spends no memory when there is nothing to keep.
+func (t *task) setSeldom(r *rare) {
+	if t.own == nil && *r == (rare{}) {
 		return
 	}
-	o := t.owned()
+	o := *t.owned()
 	o.rare = nil
-	if r != (rare{}) {
-		kept := r // only what is kept goes to the heap
+	if *r != (rare{}) {
+		kept := *r // only what is kept goes to the heap
 		o.rare = &kept
 	}
-	t.setOwned(o)
+	t.setOwned(&o)
 }
 
 // define replaces the definition of a task by a copy.
 func (s *Store) define(t *task, d *punctual.Task) {
 	t.schedule, t.revision = s.sharing(d.Schedule), d.Revision
-	t.setOwned(own{name: d.Name, payload: bytes.Clone(d.Payload), labels: maps.Clone(d.Labels), trace: d.Trace, rare: t.owned().rare})
+	t.setOwned(&own{name: d.Name, payload: bytes.Clone(d.Payload), labels: maps.Clone(d.Labels), trace: d.Trace, rare: t.owned().rare})
 	p := policies{
 		kind: d.Kind, disabled: d.Disabled, onRegister: d.OnRegister, firstDelay: d.FirstDelay, overlap: d.Overlap,
 		maxActive: d.MaxActive, maxQueued: d.MaxQueued, key: d.ConcurrencyKey, keyLimit: d.ConcurrencyLimit, priority: d.Priority, misfire: d.Misfire, misfireGrace: d.MisfireGrace,
 		misfireLimit: d.MisfireLimit, retry: d.Retry, timeout: d.Timeout, lost: d.Lost,
 	}
 	before := t.policies
-	t.policies = s.policies.hold(p, before)
+	if before != 0 && *s.policies.at(before) == p {
+		return
+	}
+	t.policies = s.policies.hold(&p, 0)
 	if before == 0 {
 		t.entry = s.agenda.enter(t, p.lane())
 		return
@@ -167,14 +176,14 @@ func (s *Store) sharing(schedule punctual.Schedule) punctual.Schedule {
 func (t *task) enter(s *punctual.Status) {
 	t.paused = s.Paused
 	t.anchor, t.next, t.last = s.Anchor.UnixMicro(), s.NextRunAt.UnixMicro(), s.LastOccurrence.UnixMicro()
-	t.setSeldom(rare{delay: s.Delay, skipping: s.Skipping})
+	t.setSeldom(&rare{delay: s.Delay, skipping: s.Skipping})
 }
 
 // setAside keeps why the task cannot be decided.
 func (t *task) setAside(fault string) {
-	r := t.seldom()
+	r := *t.seldom()
 	r.fault = fault
-	t.setSeldom(r)
+	t.setSeldom(&r)
 }
 
 // releasePolicies gives up what one task has in common with others, and which may become something else by that.

@@ -29,7 +29,9 @@ func TestEachTaskIsShownAsItIs(t *testing.T) {
 		t.Helper()
 		var want punctual.Task
 		s.definition(one, &want)
-		require.Equal(t, want, s.view(one, nil, "").Record.Task)
+		var v punctual.View
+		s.view(&v, one, nil, "")
+		require.Equal(t, want, v.Record.Task)
 	}
 	plain, busy := punctual.Task{Kind: "plain"}, punctual.Task{
 		Kind: "busy", Disabled: true, OnRegister: punctual.RunImmediatelyOnRegister, FirstDelay: 1, Overlap: punctual.OverlapQueue, MaxActive: 2, MaxQueued: 3,
