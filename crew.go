@@ -152,9 +152,10 @@ func (s *Scheduler) callCrewUnlock() {
 
 // turn is what a goroutine of the crew is at.
 type turn struct {
-	flight  *flight // nil when there is nothing to do any more
-	may     bool    // its host code may begin
-	began   bool    // and has
+	flight  *flight   // nil when there is nothing to do any more
+	taken   time.Time // when it was taken from those that wait
+	may     bool      // its host code may begin
+	began   bool      // and has
 	outcome outcome
 }
 
@@ -186,5 +187,5 @@ func (s *Scheduler) arrive(t *turn) {
 // takeLocked begins with the attempt that has waited longest, if one waits.
 func (s *Scheduler) takeLocked(t *turn, now time.Time) {
 	f := s.popLocked()
-	*t = turn{flight: f, may: f != nil && s.mayBeginLocked(f, now)}
+	*t = turn{flight: f, taken: now, may: f != nil && s.mayBeginLocked(f, now)}
 }

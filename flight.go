@@ -143,7 +143,7 @@ func (s *Scheduler) fly(t *turn) {
 	f := t.flight
 	s.emit(EventClaimed, f.run.TaskID, &f.run, nil)
 	if t.may {
-		t.began = true
+		t.began, t.outcome.started = true, t.taken
 		s.execute(f, &t.outcome)
 	}
 }
@@ -198,22 +198,23 @@ func (s *Scheduler) mayBeginLocked(f *flight, now time.Time) bool {
 	return s.phase == phaseRunning && f.run.Session == s.session.id && s.leaseHeldLocked(now) && f.ctx.Err() == nil
 }
 
-// execute runs host code for one attempt, so that a panic or the end of its goroutine harms this attempt only.
+// execute runs host code for one attempt, so that a panic or the end of its goroutine harms this attempt only. It has just started; the clock is
+// looked at anew only if somebody is told of it, which may take a while.
 func (s *Scheduler) execute(f *flight, o *outcome) {
 	level, msg := slog.LevelDebug, "executing task"
 	if f.run.Trigger == TriggerRegister {
 		level, msg = slog.LevelInfo, "[IMMEDIATE] executing interval task"
 	}
-	if s.logger.Enabled(f.ctx, level) {
+	if logged := s.logger.Enabled(f.ctx, level); logged || s.observer != nil {
 		s.log(f.ctx, level, msg, runAttrs(&f.run)...)
+		s.emit(EventStarted, f.run.TaskID, &f.run, nil)
+		o.started = s.clock.Now()
 	}
-	s.emit(EventStarted, f.run.TaskID, &f.run, nil)
 	if f.timeout > 0 {
 		ctx := f.ctx
 		timer := s.clock.AfterFunc(f.timeout, func() { ctx.cancel(ErrTimeout) })
 		defer timer.Stop()
 	}
-	o.started = s.clock.Now()
 	o.err = errGoexit
 	defer func() {
 		if p := recover(); p != nil {
