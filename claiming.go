@@ -84,8 +84,7 @@ func (c *claiming) begin(op op) {
 func (c *claiming) decide(v *View) (Change, error) {
 	d := c.decision(v.Record)
 	v.Slots = c.scheduler.slotsForDue(&c.op, c, v)
-	var err error
-	d.change, err = c.rules.decideDue(v, &d.room)
+	err := c.rules.decideDue(v, &d.room, &d.change)
 	c.starts += d.change.Starts()
 	return d.change, err
 }

@@ -230,12 +230,12 @@ type room struct {
 	at     [1]time.Time
 }
 
-// decideDue says what becomes of a task that Claim found due. The answer may lie in the room.
-func (r *rules) decideDue(v *View, room *room) (Change, error) {
-	if c, usual := r.decideUsual(v, room); usual {
-		return c, nil
+// decideDue says in c what becomes of a task that Claim found due. The answer may lie in the room.
+func (r *rules) decideDue(v *View, room *room, c *Change) (err error) {
+	if !r.decideUsual(v, room, c) {
+		*c, err = r.decideAnyDue(v, room)
 	}
-	return r.decideAnyDue(v, room)
+	return err
 }
 
 // decideAnyDue decides about any task that is due: first about its pending runs, then about its occurrences.

@@ -17,6 +17,12 @@ import (
 
 var t0 = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 
+// decideDue returns what rules say about a task that is due.
+func decideDue(r *rules, v *View, room *room) (c Change, err error) {
+	err = r.decideDue(v, room, &c)
+	return c, err
+}
+
 func testRules() *rules {
 	n := 0
 	return &rules{
@@ -122,7 +128,7 @@ func TestWhatBecomesOfAnOccurrence(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := dueView(t0.Add(test.now), test.change)
-			c, err := testRules().decideDue(&v, new(room))
+			c, err := decideDue(testRules(), &v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, test.inserted, rows(c.Insert))
 			assert.Equal(t, test.deferred, c.Deferred)
@@ -154,7 +160,7 @@ func TestClockJumpOfAnHourIsOneRunAndOneMissedRow(t *testing.T) {
 		task.Schedule = Every(5 * time.Second)
 		v.Record.Status.NextRunAt = t0.Add(5 * time.Second)
 	})
-	c, err := testRules().decideDue(&v, new(room))
+	c, err := decideDue(testRules(), &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +1h0m0s running", "schedule +5s missed until +59m55s count 719 misfire"}, rows(c.Insert))
 	assert.Equal(t, t0.Add(time.Hour+5*time.Second), c.Status.NextRunAt)
@@ -163,7 +169,7 @@ func TestClockJumpOfAnHourIsOneRunAndOneMissedRow(t *testing.T) {
 func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	r := testRules()
 	v := dueView(t0.Add(time.Minute), func(_ *Task, v *View) { v.Active, v.OldestActive = 1, "busy" })
-	c, err := r.decideDue(&v, new(room))
+	c, err := decideDue(r, &v, new(room))
 	require.NoError(t, err)
 	require.Len(t, c.Insert, 1)
 	first := c.Insert[0].ID
@@ -171,7 +177,7 @@ func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	for i := 2; i <= 4; i++ {
 		v.Now = t0.Add(time.Duration(i) * time.Minute)
 		v.Record.Status = *c.Status
-		c, err = r.decideDue(&v, new(room))
+		c, err = decideDue(r, &v, new(room))
 		require.NoError(t, err)
 		require.Empty(t, c.Insert)
 		require.Len(t, c.Update, 1)
@@ -181,12 +187,12 @@ func TestConsecutiveSkipsBehindOneRunAreOneRow(t *testing.T) {
 	}
 
 	v.Now, v.Record.Status, v.OldestActive = t0.Add(5*time.Minute), *c.Status, "another"
-	c, err = r.decideDue(&v, new(room))
+	c, err = decideDue(r, &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +5m0s skipped overlap by another"}, rows(c.Insert), "another run in the way opens another row")
 
 	v.Now, v.Record.Status, v.Active, v.OldestActive = t0.Add(6*time.Minute), *c.Status, 0, ""
-	c, err = r.decideDue(&v, new(room))
+	c, err = decideDue(r, &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"schedule +6m0s running"}, rows(c.Insert))
 	assert.Zero(t, c.Status.Skipping, "a start closes the row")
@@ -220,7 +226,7 @@ func TestWhatBecomesOfAPendingRun(t *testing.T) {
 					v.OldestActive = "busy"
 				}
 			})
-			c, err := testRules().decideDue(&v, new(room))
+			c, err := decideDue(testRules(), &v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, []Run{test.run}, v.Pending, "a decision changes nothing of what it was shown")
 			assert.Equal(t, []string{test.want}, rows(c.Update))
@@ -253,7 +259,7 @@ func TestWhatReplaceDoesToOthers(t *testing.T) {
 					v.Waiting = 1
 				}
 			})
-			c, err := testRules().decideDue(&v, new(room))
+			c, err := decideDue(testRules(), &v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, []string{"schedule +1m0s pending waits"}, rows(c.Insert))
 			assert.Equal(t, test.want, rows(c.Update))
@@ -275,7 +281,7 @@ func TestARetryDoesNotReplaceWhatCameAfterIt(t *testing.T) {
 				inTheWay(task, v)
 				v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerSchedule, Attempt: 1, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
 			})
-			c, err := testRules().decideDue(&v, new(room))
+			c, err := decideDue(testRules(), &v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, []string{"schedule +0s failed replaced by newer"}, rows(c.Update))
 			assert.Empty(t, c.Cancel)
@@ -305,7 +311,7 @@ func TestARunThatWasLookedAtLateDoesNotReplaceWhatCameAfterIt(t *testing.T) {
 				at := t0.Add(test.putOff)
 				v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerManual, State: StatePending, CreatedAt: t0, ScheduledAt: at, DueAt: at, Count: 1}}
 			})
-			c, err := testRules().decideDue(&v, new(room))
+			c, err := decideDue(testRules(), &v, new(room))
 			require.NoError(t, err)
 			assert.Equal(t, []string{test.want}, rows(c.Update))
 			assert.Equal(t, strings.HasSuffix(test.want, "waits"), len(c.Cancel) == 1, "who is cancelled: %v", c.Cancel)
@@ -323,7 +329,7 @@ func TestReplaceFindsWhoMayBeReplacedBehindThoseThatKeepTheirPlace(t *testing.T)
 		v.Waiter = &Run{ID: "w", TaskID: "t", Trigger: TriggerManual, State: StatePending, ScheduledAt: t0, Count: 1}
 		v.Pending = []Run{keeps(TriggerCatchUp), keeps(TriggerBackfill)}
 	})
-	c, err := testRules().decideDue(&v, new(room))
+	c, err := decideDue(testRules(), &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"catch-up +0s pending waits", "backfill +0s pending waits", "manual +0s skipped replaced by new1"}, rows(c.Update))
 	assert.Equal(t, []string{"schedule +1m0s pending waits"}, rows(c.Insert))
@@ -333,7 +339,7 @@ func TestAStartedPendingRunStandsInTheWayOfTheOccurrenceBehindIt(t *testing.T) {
 	v := dueView(t0.Add(time.Minute), func(_ *Task, v *View) {
 		v.Pending = []Run{{ID: "p", TaskID: "t", Trigger: TriggerRegister, State: StatePending, ScheduledAt: t0, DueAt: t0, Count: 1}}
 	})
-	c, err := testRules().decideDue(&v, new(room))
+	c, err := decideDue(testRules(), &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"register +0s running"}, rows(c.Update))
 	assert.Equal(t, []string{"schedule +1m0s skipped overlap by p"}, rows(c.Insert))

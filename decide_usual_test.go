@@ -60,11 +60,11 @@ func TestTheShortWayToADecisionComesToTheSame(t *testing.T) {
 		v := anyDue(r)
 		short, long, tried := testRules(), testRules(), testRules()
 		short.handles, long.handles, tried.handles = handles, handles, handles
-		got, err := short.decideDue(&v, new(room))
+		got, err := decideDue(short, &v, new(room))
 		want, wantErr := long.decideAnyDue(&v, new(room))
 		require.Equal(t, wantErr, err)
 		require.Equal(t, want, got, "%+v", v)
-		if _, is := tried.decideUsual(&v, new(room)); is {
+		if tried.decideUsual(&v, new(room), new(Change)) {
 			usual++
 		}
 	}
@@ -75,7 +75,7 @@ func TestTheShortWayToADecisionComesToTheSame(t *testing.T) {
 // What the long way finds wrong is left to it.
 func TestAScheduleThatDoesNotGetOnIsNotUsual(t *testing.T) {
 	v := dueView(t0.Add(time.Minute), func(task *Task, _ *View) { task.Schedule = stuckSchedule{} })
-	_, err := testRules().decideDue(&v, new(room))
+	_, err := decideDue(testRules(), &v, new(room))
 	assert.ErrorContains(t, err, "not increasing")
 }
 
@@ -83,13 +83,13 @@ func TestAScheduleThatDoesNotGetOnIsNotUsual(t *testing.T) {
 func TestAUsualDecisionHasNothingOfTheOneBefore(t *testing.T) {
 	used := &room{}
 	v := dueView(t0.Add(time.Minute), func(task *Task, v *View) { v.Active, v.OldestActive, v.Record.Status.Paused = 1, "busy", false })
-	_, err := testRules().decideDue(&v, used)
+	_, err := decideDue(testRules(), &v, used)
 	require.NoError(t, err)
 	used.run[0].Error, used.status.Paused = "before", true
 	v = dueView(t0.Add(time.Minute), nil)
-	got, err := testRules().decideDue(&v, used)
+	got, err := decideDue(testRules(), &v, used)
 	require.NoError(t, err)
-	want, err := testRules().decideDue(&v, new(room))
+	want, err := decideDue(testRules(), &v, new(room))
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 }
