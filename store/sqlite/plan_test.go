@@ -22,7 +22,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	store, err := Open(t.Context(), filepath.Join(t.TempDir(), "tasks.db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, store.Close()) }()
-	all := map[string]string{"selectHeld": selectHeld, "selectLastRuns": selectLastRuns, "selectActive": selectActive, "trimOld": trimOld}
+	all := map[string]string{"selectHeld": selectHeld, "selectLastRuns": selectLastRuns, "selectActive": selectActive, "nextPage": nextPage, "trimOld": trimOld}
 	for i, statement := range hot {
 		all[fmt.Sprintf("hot %d: %.60s", i, statement)] = statement
 	}

@@ -22,9 +22,12 @@ const (
 	hasLabels = `(SELECT count(*) FROM json_each(?) AS want JOIN json_each(tasks.labels) AS have
 		ON want.key = have.key AND want.value = have.value) = ?`
 
-	// trimOld and trimMany choose final runs to remove, oldest first.
+	// nextPage goes through the runs in the order of their ids: it says where the next so many of them end, and when the first of them was created.
+	nextPage = `SELECT max(id), min(created_us) FROM (SELECT id, created_us FROM runs WHERE id > ? ORDER BY id LIMIT ?)`
+
+	// trimOld removes final runs between two ids by age, and trimMany those beyond the number to keep of each task, oldest first.
 	trimOld = `DELETE FROM runs WHERE id IN (
-		SELECT id FROM runs WHERE state NOT IN ('pending', 'running') AND finished_us < ?` + complete + ` ORDER BY finished_us, id LIMIT ?)`
+		SELECT id FROM runs WHERE id > ? AND id <= ? AND state NOT IN ('pending', 'running') AND finished_us < ?` + complete + ` ORDER BY id LIMIT ?)`
 	trimMany = `DELETE FROM runs WHERE id IN (
 		SELECT id FROM (SELECT id, task_id, row_number() OVER (PARTITION BY task_id ORDER BY id DESC) AS age FROM runs
 			WHERE state NOT IN ('pending', 'running')) AS runs WHERE age > ?` + complete + ` ORDER BY id LIMIT ?)`
@@ -193,28 +196,51 @@ func (s *Store) Runs(ctx context.Context, q punctual.RunQuery) ([]punctual.Run, 
 // ceilMicros rounds a bound up, so that comparing whole microseconds with it is exact.
 func ceilMicros(t time.Time) int64 { return t.Add(time.Microsecond - time.Nanosecond).UnixMicro() }
 
+// trimPage is how many runs Trim looks at with one statement.
+const trimPage = 500
+
 // Trim implements punctual.Store.
-func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (int, error) {
-	removed := 0
-	err := s.tx(ctx, func(tx *txn) error {
+func (s *Store) Trim(ctx context.Context, req punctual.TrimRequest) (removed int, err error) {
+	err = s.tx(ctx, func(tx *txn) (err error) {
 		removed = 0
-		remove := func(query string, bound any) error {
-			if removed >= req.Limit {
-				return nil
-			}
-			n, err := tx.sweep(query, bound, req.Limit-removed)
-			removed += int(n)
-			return err
-		}
 		if !req.Before.IsZero() {
-			if err := remove(trimOld, ceilMicros(req.Before)); err != nil {
+			if removed, err = trimByAge(tx, ceilMicros(req.Before), req.Limit); err != nil {
 				return err
 			}
 		}
-		if req.Keep > 0 {
-			return remove(trimMany, req.Keep)
+		if req.Keep > 0 && removed < req.Limit {
+			n, err := tx.sweep(trimMany, req.Keep, req.Limit-removed)
+			removed += int(n)
+			return err
 		}
 		return nil
 	})
 	return removed, err
+}
+
+// trimByAge removes what ended before a time. Ids sort by creation, and nothing ends before it is created: the way along the ids leads from
+// the oldest runs on, and is over with a page of which all were created later. So no result has to enter its end in an index.
+func trimByAge(tx *txn, before int64, limit int) (removed int, err error) {
+	type page struct {
+		last    sql.NullString
+		created sql.NullInt64
+	}
+	for after := ""; removed < limit; {
+		found, err := collect(tx.ctx, tx, func(rows rows) (p page, err error) {
+			return p, rows.Scan(&p.last, &p.created)
+		}, nextPage, after, trimPage)
+		if err != nil {
+			return removed, err
+		}
+		p := found[0]
+		if !p.last.Valid || p.created.Int64 >= before {
+			break
+		}
+		n, err := tx.sweep(trimOld, after, p.last.String, before, limit-removed)
+		if err != nil {
+			return removed, err
+		}
+		removed, after = removed+int(n), p.last.String
+	}
+	return removed, nil
 }
