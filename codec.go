@@ -84,7 +84,7 @@ func (t *Task) UnmarshalJSON(b []byte) error {
 			return fmt.Errorf("punctual: task definition: %w", err)
 		}
 	}
-	schedule, err := ParseSchedule(j.Schedule)
+	schedule, err := sharedSchedule(j.Schedule)
 	if err != nil {
 		return fmt.Errorf("punctual: task definition %q: %w", clip(j.ID, 64), err)
 	}
