@@ -118,7 +118,8 @@ func (c *claiming) decision(record *Record) *decision {
 	}
 	*place = int32(n) + 1
 	d := &c.decisions[n]
-	d.taskID, d.conduct = task.ID, task.conduct()
+	d.taskID = task.ID
+	d.conduct = task.conduct()
 	return d
 }
 

@@ -171,7 +171,7 @@ func overtake(v *View, dropped []Run, newer *Run) []Run {
 // skipped row stands for all of them, and the new status knows the last. A task that was set aside owes nothing, since its schedule may be
 // what is wrong with it.
 func (r *rules) overdue(v *View, status *Status, reason string) []Run {
-	task, old := &v.Record.Task, v.Record.Status
+	task, old := &v.Record.Task, &v.Record.Status
 	first := old.NextRunAt
 	if v.Record.Fault != "" || task.Disabled || old.Paused || first.IsZero() || first.After(v.Now) {
 		return nil

@@ -127,8 +127,9 @@ const contextBlock = 16
 // prepareLocked makes a flight, with a new context, of a run that the store has on record as running.
 func (s *Scheduler) prepareLocked(run *Run, c *conduct) *flight {
 	f := s.crew.takeFlight()
-	f.owner, f.run, f.retry, f.timeout = s, *run, c.retry, c.timeout
-	f.run.Trace = c.trace
+	f.run = *run // by itself, or it would be copied twice
+	f.owner, f.run.Trace, f.timeout = s, c.trace, c.timeout
+	f.retry = c.retry
 	if len(s.crew.contexts) == 0 {
 		s.crew.contexts = make([]runContext, contextBlock)
 	}
@@ -150,7 +151,8 @@ func (s *Scheduler) fly(t *turn) {
 
 // land frees the slot, takes the next attempt if it should, and hands the outcome to the finisher. An attempt that did not begin is released.
 func (s *Scheduler) land(t *turn, goOn bool) {
-	f, o, began := t.flight, t.outcome, t.began
+	o := t.outcome
+	f, began := t.flight, t.began
 	// Stored times are the store's, whatever this instance's clock says and wherever it has jumped meanwhile.
 	finished := s.clock.Now()
 	o.cause = f.ctx.end()

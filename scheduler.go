@@ -235,7 +235,8 @@ func (s *Scheduler) register(ctx context.Context, tx *Tx, task *Task, mode regis
 	e := s.newEdit(tx)
 	e.taskID, e.mayCreate, e.decide = task.ID, true, decideRegistration
 	e.mayStart = !task.Disabled && task.runsAtOnce(s.config.register)
-	e.asked.mode, e.asked.task, e.asked.revision = mode, *task, task.Revision
+	e.asked.task = *task // by itself, or it would be copied twice
+	e.asked.mode, e.asked.revision = mode, task.Revision
 	e.asked.task.unshare()
 	return s.do(ctx, e)
 }
