@@ -29,7 +29,7 @@ type editing struct {
 	mayStart  bool // the change may start a run, if this instance has a slot
 	asked     registration
 	removal   removal
-	decide    func(*edit) error            // called with the view set, sets the change
+	decide    func(*edit) error            // called with the view set, sets the change where it is kept: it is a hundred bytes long
 	done      func(context.Context, *edit) // told after all else that follows from the change; nil for nobody
 
 	op      op
@@ -91,7 +91,6 @@ func (e *edit) decideNow() error {
 		return fmt.Errorf("%w: %q", ErrTaskNotFound, e.taskID)
 	}
 	if err := e.decide(e); err != nil {
-		e.change = Change{}
 		return err
 	}
 	task := e.change.Task
@@ -129,8 +128,7 @@ func (s *Scheduler) edit(ctx context.Context, e *edit) error {
 	if e.op, err = s.beginOp(e.mayStart); err != nil {
 		return err
 	}
-	e.rules = s.rules
-	e.rules.session = e.op.session
+	e.rules = s.rulesFor(e.op.session)
 	var started []string
 	defer func() { s.endOp(&e.op, started) }()
 	reply, err := e.ask(ctx, editor)

@@ -87,12 +87,7 @@ func (p *policies) lane() lane { return lane{p.kind, p.priority} }
 // policiesOf returns what a task has in common with others; a ghost has the zero value.
 func (s *Store) policiesOf(t *task) *policies { return s.policies.at(t.policies) }
 
-func (t *task) fault() string {
-	if t.own == nil || t.own.rare == nil {
-		return ""
-	}
-	return t.own.rare.fault
-}
+func (t *task) fault() string { return t.seldom().fault }
 
 // owned returns what a task has for itself; it is not to be changed.
 func (t *task) owned() *own {
