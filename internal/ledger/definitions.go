@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/punctual-go/punctual"
@@ -12,58 +13,83 @@ import (
 // MaxDefinitions bounds the decoded definitions that a store keeps.
 const MaxDefinitions = 10_000
 
-// Keep adds a decoded definition, by the id of its task, to those that a store keeps. When there is no room, any one of the others goes: were it
-// all of them, tasks that are due in turn would find their definitions gone each time.
-func Keep[T any](kept map[string]T, id string, definition T) {
-	if _, known := kept[id]; !known && len(kept) >= MaxDefinitions {
+// Keep adds a decoded definition to those that a store keeps. When there is no room, any one of the others goes: were it all of them, tasks that
+// are due in turn would find their definitions gone each time.
+func Keep[T any](kept map[string]T, key string, definition T) {
+	if _, known := kept[key]; !known && len(kept) >= MaxDefinitions {
 		for other := range kept {
 			delete(kept, other)
 			break
 		}
 	}
-	kept[id] = definition
+	kept[key] = definition
 }
 
-// Definitions are decoded definitions of a store that reads their texts with the tasks. They are kept with their texts, so that a firing does not
-// parse its schedule again. The zero value is empty; several may use it at the same time.
+// Definitions are decoded definitions of a store that reads their texts with the tasks. They are kept by their texts, so that a firing does not
+// parse its schedule again, and without the id, which is what a text begins with: of tasks that differ in nothing else only one has to be
+// decoded, however many come due. The zero value is empty; several may use it at the same time.
 type Definitions struct {
 	mu   sync.Mutex // guards all below
-	kept map[string]*decoded
+	kept map[string]*punctual.Task
 }
 
-type decoded struct {
-	text string
-	task punctual.Task
-}
-
-// Decode enters the definition of a task into a record, which has the revision already.
-func (d *Definitions) Decode(r *punctual.Record, id, text string, format int) error {
+// Decode enters the definition of a task into a record, which has the revision already. Of a text in bytes it keeps nothing.
+func Decode[T string | []byte](d *Definitions, r *punctual.Record, id string, text T, format int) error {
 	if format > punctual.TaskFormat {
 		return fmt.Errorf("task %q was written by a newer version of the library (format %d)", id, format)
 	}
+	key, shared := behindID(text, id)
 	d.mu.Lock()
-	known := d.kept[id]
+	known := d.kept[string(key)]
 	d.mu.Unlock()
-	if known == nil || known.text != text {
-		known = &decoded{text: text}
-		if err := known.task.UnmarshalJSON([]byte(text)); err != nil { // json.Unmarshal would read it twice
+	if known == nil {
+		known = new(punctual.Task)
+		if err := known.UnmarshalJSON([]byte(text)); err != nil { // json.Unmarshal would read it twice
 			return fmt.Errorf("definition of task %q cannot be read: %w", id, err)
 		}
-		d.mu.Lock()
-		if d.kept == nil {
-			d.kept = make(map[string]*decoded)
+		if shared = shared && known.ID == id; !shared {
+			key = text
 		}
-		Keep(d.kept, id, known)
-		d.mu.Unlock()
+		d.keep(string(key), known)
 	}
 	revision := r.Task.Revision
-	r.Task = CloneTask(known.task)
+	r.Task = *known
 	r.Task.Revision = revision
+	if shared {
+		r.Task.ID = id
+	}
+	own(&r.Task)
 	return nil
+}
+
+// keep keeps a definition that nobody changes.
+func (d *Definitions) keep(key string, definition *punctual.Task) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.kept == nil {
+		d.kept = make(map[string]*punctual.Task)
+	}
+	Keep(d.kept, key, definition)
+}
+
+// idFirst is what the text of a definition begins with, before the id.
+const idFirst = `{"id":"`
+
+// behindID returns what stands behind the id in the text of a definition; all of it and false when it does not begin with that id, or writes it
+// with an escape.
+func behindID[T string | []byte](text T, id string) (behind T, found bool) {
+	end := len(idFirst) + len(id)
+	if len(text) <= end || text[end] != '"' || string(text[:len(idFirst)]) != idFirst || string(text[len(idFirst):end]) != id || strings.Contains(id, `\`) {
+		return text, false
+	}
+	return text[end:], true
 }
 
 // CloneTask makes sure that a definition that is handed out shares nothing with one that is kept.
 func CloneTask(t punctual.Task) punctual.Task {
-	t.Payload, t.Labels = slices.Clone(t.Payload), maps.Clone(t.Labels)
+	own(&t)
 	return t
 }
+
+// own gives a copy of a task its own of what can be changed.
+func own(t *punctual.Task) { t.Payload, t.Labels = slices.Clone(t.Payload), maps.Clone(t.Labels) }

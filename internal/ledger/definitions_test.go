@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,14 +34,74 @@ func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
 	for round := range 2 {
 		for i := range tasks {
 			id := fmt.Sprint("task-", i)
-			if _, kept := d.kept[id]; kept && round == 1 {
+			behind := fmt.Sprintf(`","name":"%d","schedule":"every 1h"}`, i)
+			if _, kept := d.kept[behind]; kept && round == 1 {
 				found++
 			}
 			var r punctual.Record
-			require.NoError(t, d.Decode(&r, id, `{"id":"`+id+`","schedule":"every 1h"}`, 1))
+			require.NoError(t, Decode(&d, &r, id, `{"id":"`+id+behind, 1))
 			require.Equal(t, id, r.Task.ID)
+			require.Equal(t, fmt.Sprint(i), r.Task.Name)
 		}
 		assert.Len(t, d.kept, MaxDefinitions)
 	}
 	assert.Greater(t, found, tasks/2)
+}
+
+func TestDefinitionsThatDifferInTheIDAloneAreDecodedOnce(t *testing.T) {
+	var d Definitions
+	task := punctual.Task{Schedule: punctual.Every(time.Hour), Payload: json.RawMessage(`{"a":1}`), Labels: map[string]string{"b": "c"}}
+	for i := range 3 {
+		task.ID = fmt.Sprint("task-", i)
+		text, err := json.Marshal(task)
+		require.NoError(t, err)
+		r := punctual.Record{Task: punctual.Task{Revision: int64(i)}}
+		require.NoError(t, Decode(&d, &r, task.ID, text, 1))
+		want := task
+		want.Revision = int64(i)
+		assert.Equal(t, want, r.Task)
+		r.Task.Payload[0], r.Task.Labels["b"] = 'x', "x" // which the next must not see
+		clear(text)
+	}
+	assert.Len(t, d.kept, 1)
+}
+
+func TestADefinitionIsWhatItsTextSays(t *testing.T) {
+	for _, c := range []struct{ id, text, decoded string }{
+		{"a", `{"id":"a","schedule":"every 1h"}`, "a"},
+		{"a", `{"id":"b","schedule":"every 1h"}`, "b"},
+		{"a", `{"id":"a","schedule":"every 1h","id":"b"}`, "b"},
+		{"a", ` {"id":"a","schedule":"every 1h"}`, "a"},
+		{"a", `{"schedule":"every 1h","id":"a"}`, "a"},
+		{"a", `{"id":"a\\","schedule":"every 1h"}`, `a\`},
+		{`a\`, `{"id":"a\\","schedule":"every 1h"}`, `a\`},
+		{`a\`, `{"id":"a\",\"kind\":\"b","schedule":"every 1h"}`, `a","kind":"b`},
+		{`a"`, `{"id":"a\"","schedule":"every 1h"}`, `a"`},
+		{"a&b", `{"id":"a\u0026b","schedule":"every 1h"}`, "a&b"},
+	} {
+		var d Definitions
+		for range 2 {
+			var fromText, fromBytes punctual.Record
+			require.NoError(t, Decode(&d, &fromText, c.id, c.text, 1), c.text)
+			require.NoError(t, Decode(&d, &fromBytes, c.id, []byte(c.text), 1), c.text)
+			assert.Equal(t, c.decoded, fromText.Task.ID, c.text)
+			assert.Equal(t, fromText, fromBytes, c.text)
+			assert.Equal(t, punctual.Every(time.Hour), fromText.Task.Schedule, c.text)
+		}
+	}
+	var d Definitions
+	require.NoError(t, Decode(&d, &punctual.Record{}, "a", `{"id":"a","schedule":"every 1h"}`, 1))
+	for _, text := range []string{``, `{`, `{"id":"a`, `{"id":"a"`, `{"id":"a"}`, `null`} {
+		assert.Error(t, Decode(&d, &punctual.Record{}, "a", text, 1), text)
+	}
+	assert.Error(t, Decode(&d, &punctual.Record{}, `a\`, `{"id":"a\","schedule":"every 1h"}`, 1), "which is no JSON")
+	assert.ErrorContains(t, Decode(&d, &punctual.Record{}, "a", `{"id":"a","schedule":"every 1h"}`, 2), "newer version")
+	assert.Len(t, d.kept, 1)
+}
+
+func TestAllocsOfAKnownDefinition(t *testing.T) {
+	var d Definitions
+	text := []byte(`{"id":"a","schedule":"every 1h"}`)
+	var r punctual.Record
+	assert.Zero(t, testing.AllocsPerRun(100, func() { require.NoError(t, Decode(&d, &r, "a", text, 1)) }))
 }

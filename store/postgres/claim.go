@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,23 +31,50 @@ type candidate struct {
 	taskRow
 	kind      string
 	due, rank int64
-	stored    bool  // it was found by a run that is due
-	broken    error // why the definition cannot be decoded
+	stored    bool // it was found by a run that is due
 }
 
-// scanCandidates decodes each definition as it arrives, while the server is still locking the rows behind it.
-func (s *Store) scanCandidates() func(pgx.Rows) (*candidate, error) {
-	var kind string
+// candidateRoom is room for candidates. They are large, and there is one for each thing that is due, so claims use each other's.
+type candidateRoom struct {
+	candidates [64]candidate
+	used       int
+}
+
+var candidateRooms = sync.Pool{New: func() any { return new(candidateRoom) }}
+
+// candidate returns room for one.
+func (c *claim) candidate() *candidate {
+	last := len(c.rooms) - 1
+	if last < 0 || c.rooms[last].used == len(c.rooms[last].candidates) {
+		c.rooms = append(c.rooms, candidateRooms.Get().(*candidateRoom))
+		last++
+	}
+	room := c.rooms[last]
+	room.used++
+	return &room.candidates[room.used-1]
+}
+
+// leave gives back the room of the candidates, of which nothing is used any more.
+func (c *claim) leave() {
+	for _, room := range c.rooms {
+		clear(room.candidates[:room.used])
+		room.used = 0
+		candidateRooms.Put(room)
+	}
+	c.rooms, c.due, c.started = nil, nil, nil
+}
+
+func (c *claim) scanCandidates() func(pgx.Rows) (*candidate, error) {
+	var kind name
 	var due, rank int64
-	task := newTaskScanner(&kind, &due, &rank)
+	task := c.t.s.newTaskScanner(&kind, &due, &rank)
 	return func(rows pgx.Rows) (*candidate, error) {
-		c := new(candidate)
-		if err := task.scan(rows, &c.taskRow); err != nil {
+		d := c.candidate()
+		if err := task.scan(rows, &d.taskRow); err != nil {
 			return nil, err
 		}
-		c.kind, c.due, c.rank = kind, due, rank
-		c.broken = s.decode(&c.taskRow)
-		return c, nil
+		d.kind, d.due, d.rank = string(kind), due, rank
+		return d, nil
 	}
 }
 
@@ -58,6 +86,7 @@ type claim struct {
 	last    spot           // of the task that was taken last, when it filled the limit and there are no limits of kinds
 	left    map[string]int // what may still be started of kinds that have a limit of their own
 	due     []*candidate
+	rooms   []*candidateRoom // of what is due
 	live    lives
 	keys    ledger.Keys
 	pending map[string][]punctual.Run
@@ -85,7 +114,9 @@ func (s *Store) Claim(ctx context.Context, req punctual.ClaimRequest) (punctual.
 	var c claim
 	err := s.tx(ctx, s.pool, func(t *txn) error {
 		c = claim{t: t, req: req, left: maps.Clone(req.KindLimits), live: lives{}, keys: ledger.Keys{}}
+		c.reply.Started = req.Started[:0]
 		defer func() { s.underWay.remove(c.taken) }() // committed or in vain
+		defer c.leave()
 		if err := c.lock(); err != nil {
 			return err
 		}
@@ -140,7 +171,7 @@ func (c *claim) lock() error {
 		taken []any
 	}{{dueTasks, &tasks, t.s.underWay.stretches()}, {dueRuns, &runs, stretchLists(nil)}} {
 		query, args := due.from.of(req.Kinds, append([]any{punctual.TaskFormat, c.without(), toMicros(req.Now), req.Limit}, due.taken...)...)
-		ask(t, due.to, t.s.scanCandidates(), query, args...)
+		ask(t, due.to, c.scanCandidates(), query, args...)
 	}
 	if err := t.send(); err != nil {
 		return err
@@ -321,8 +352,8 @@ func (c *claim) answer() {
 		if !c.writes.wrote(s.run.ID) {
 			continue
 		}
-		run := *s.run
+		c.reply.Started = append(c.reply.Started, *s.run)
+		run := &c.reply.Started[len(c.reply.Started)-1]
 		run.Payload, run.Labels, run.History = slices.Clone(s.task.Task.Payload), maps.Clone(s.task.Task.Labels), cutHistory(run.History)
-		c.reply.Started = append(c.reply.Started, run)
 	}
 }

@@ -164,7 +164,7 @@ func (e *edit) read() error {
 	var tasks []*taskRow
 	one := []string{e.id}
 	found := lives{}
-	ask(t, &tasks, scanTask, lockTask, e.id)
+	ask(t, &tasks, t.s.scanTasks(), lockTask, e.id)
 	t.queue(lockRunning, one)
 	t.queue(lockSlots, []string{req.ConcurrencyKey}, one)
 	t.time(req.Now, &v.Now)
@@ -191,11 +191,11 @@ func (e *edit) read() error {
 		return nil
 	}
 	row := tasks[0]
-	if err := t.s.decode(row); err != nil && row.format > punctual.TaskFormat {
-		return err
-	} else if err != nil {
+	if row.broken != nil && row.format > punctual.TaskFormat {
+		return row.broken
+	} else if row.broken != nil {
 		row.Task = punctual.Task{ID: e.id, Revision: row.Task.Revision} // it may be replaced or removed
-		row.Fault = err.Error()
+		row.Fault = row.broken.Error()
 	}
 	v.Record = &row.Record
 	return nil

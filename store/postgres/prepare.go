@@ -94,13 +94,14 @@ func (p *prepared) Extend(ctx context.Context, limit int) error {
 // take takes up to limit tasks.
 func (p *prepared) take(limit int) error {
 	t := p.t
-	p.due, p.started, p.req.Limit = nil, nil, limit
+	defer p.leave()
+	p.req.Limit = limit
 	var alive []string
 	if p.req.Session != "" {
 		ask(t, &alive, scanText, lockSession, p.req.Session)
 	}
 	query, args := preparedTasks.of(p.req.Kinds, punctual.TaskFormat, p.without, p.reply.Now.UnixMicro(), limit)
-	ask(t, &p.due, t.s.scanCandidates(), query, args...)
+	ask(t, &p.due, p.scanCandidates(), query, args...)
 	if err := t.send(); err != nil {
 		return err
 	}

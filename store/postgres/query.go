@@ -152,7 +152,7 @@ func (s *Store) snapshots(ctx context.Context, where string, args []any) ([]punc
 	var runs []punctual.Run
 	active := make(map[string]int)
 	err := s.once(ctx, s.pool, snapshot, func(t *txn) error {
-		ask(t, &rows, scanTask, listTasks+where, args...)
+		ask(t, &rows, s.scanTasks(), listTasks+where, args...)
 		ask(t, &runs, scanRun, fmt.Sprintf(listLast, where), args...)
 		t.queue(fmt.Sprintf(listActive, where), args...).Query(func(rows pgx.Rows) error {
 			var id string
@@ -174,8 +174,8 @@ func (s *Store) snapshots(ctx context.Context, where string, args []any) ([]punc
 	}
 	out := make([]punctual.Snapshot, len(rows))
 	for i, row := range rows {
-		if err := s.decode(row); err != nil && row.Fault == "" {
-			row.Fault = err.Error()
+		if row.broken != nil && row.Fault == "" {
+			row.Fault = row.broken.Error()
 		}
 		row.Task.ID = row.id
 		out[i] = punctual.Snapshot{

@@ -9,35 +9,39 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/punctual-go/punctual"
+	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 const taskColumns = `t.id, t.format, t.definition, t.revision, t.paused, t.anchor_us, t.next_us, t.last_us, t.delay_us,
 	t.skip_run, t.skip_reason, t.skip_by, t.skip_count, t.fault, t.created_us, t.updated_us`
 
-// taskRow is a task as it is stored; the definition is decoded when it is needed, since it may be undecodable.
+// taskRow is a task as it is stored.
 type taskRow struct {
 	punctual.Record
-	id         string
-	format     int
-	definition string
+	id     string
+	format int
+	broken error // why the definition cannot be decoded
 }
 
-// taskScanner reads rows of taskColumns one after another, and what comes after these columns.
+// taskScanner reads rows of taskColumns one after another, and what comes after these columns. Each definition is decoded as it arrives, while the
+// server is still at the rows behind it.
 type taskScanner struct {
+	definitions             *ledger.Definitions
 	row                     taskRow
+	definition              pgtype.DriverBytes
 	anchor, next, last      pgtype.Int8
 	delay, created, updated int64
 	into                    []any
 }
 
-func newTaskScanner(more ...any) *taskScanner {
-	s := new(taskScanner)
-	r, st := &s.row, &s.row.Status
-	s.into = append([]any{
-		&r.id, &r.format, &r.definition, &r.Task.Revision, &st.Paused, &s.anchor, &s.next, &s.last, &s.delay, &st.Skipping.RunID, &st.Skipping.Reason,
-		&st.Skipping.BlockedBy, &st.Skipping.Count, &r.Fault, &s.created, &s.updated,
+func (s *Store) newTaskScanner(more ...any) *taskScanner {
+	t := &taskScanner{definitions: &s.definitions}
+	r, st := &t.row, &t.row.Status
+	t.into = append([]any{
+		&r.id, &r.format, &t.definition, &r.Task.Revision, &st.Paused, &t.anchor, &t.next, &t.last, &t.delay, &st.Skipping.RunID, &st.Skipping.Reason,
+		&st.Skipping.BlockedBy, &st.Skipping.Count, &r.Fault, &t.created, &t.updated,
 	}, more...)
-	return s
+	return t
 }
 
 func (s *taskScanner) scan(rows pgx.Rows, to *taskRow) error {
@@ -54,18 +58,28 @@ func (s *taskScanner) scan(rows pgx.Rows, to *taskRow) error {
 	to.Status.Anchor, to.Status.NextRunAt, to.Status.LastOccurrence = at(s.anchor), at(s.next), at(s.last)
 	to.Status.Delay = time.Duration(s.delay) * time.Microsecond
 	to.CreatedAt, to.UpdatedAt = fromMicros(s.created), fromMicros(s.updated)
+	if err := ledger.Decode(s.definitions, &to.Record, to.id, []byte(s.definition), to.format); err != nil {
+		to.broken = fmt.Errorf("%w: %w", errStored, err)
+	}
 	return nil
 }
 
-func scanTask(rows pgx.Rows) (*taskRow, error) {
-	t := new(taskRow)
-	return t, newTaskScanner().scan(rows, t)
+// scanTasks reads rows of taskColumns.
+func (s *Store) scanTasks() func(pgx.Rows) (*taskRow, error) {
+	scanner := s.newTaskScanner()
+	return func(rows pgx.Rows) (*taskRow, error) {
+		t := new(taskRow)
+		return t, scanner.scan(rows, t)
+	}
 }
 
-// decode fills in the definition.
-func (s *Store) decode(t *taskRow) error {
-	if err := s.definitions.Decode(&t.Record, t.id, t.definition, t.format); err != nil {
-		return fmt.Errorf("%w: %w", errStored, err)
+// name is a text that is mostly the same from row to row.
+type name string
+
+// ScanBytes implements pgtype.BytesScanner.
+func (n *name) ScanBytes(text []byte) error {
+	if string(text) != string(*n) {
+		*n = name(text)
 	}
 	return nil
 }

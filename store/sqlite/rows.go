@@ -173,7 +173,7 @@ func scanTask(rows rows) (*taskRow, error) {
 
 // decode fills in the definition.
 func (s *Store) decode(t *taskRow) error {
-	if err := s.definitions.Decode(&t.Record, t.id, t.definition, t.format); err != nil {
+	if err := ledger.Decode(&s.definitions, &t.Record, t.id, t.definition, t.format); err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
 	return nil
