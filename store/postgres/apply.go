@@ -60,7 +60,9 @@ var (
 	// beginRuns inserts first attempts that begin, which is what most new rows are: all else is as the table has it by default.
 	beginRuns = `INSERT INTO {schema}.live_runs (id, task_id, task_name, kind, trigger_, scheduled_us, started_us, key, priority, instance, session, revision,
 			at_most_once, created_us, attempt, state)
-		SELECT u.*, 1, 'running' FROM ` + lists(`id text, task_id text, task_name text, kind text, trigger_ text, scheduled_us bigint, started_us bigint null,
+		SELECT u.id, u.task_id, coalesce(u.task_name, u.task_id), u.kind, u.trigger_, u.scheduled_us, u.started_us, u.key, u.priority, u.instance, u.session,
+			u.revision, u.at_most_once, u.created_us, 1, 'running'
+		FROM ` + lists(`id text, task_id text, task_name text null, kind text, trigger_ text, scheduled_us bigint, started_us bigint null,
 			key text, priority smallint, instance text, session text, revision bigint, at_most_once boolean, created_us bigint`) + `
 		WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE ` + sameFact + `)`
 
@@ -329,7 +331,7 @@ func beginLists(rows []rowInsert) []any {
 	return []any{
 		whole(rows, func(r *rowInsert) string { return r.ID }),
 		list(rows, func(r *rowInsert) string { return r.TaskID }),
-		list(rows, func(r *rowInsert) string { return r.TaskName }),
+		taskNames(rows),
 		list(rows, func(r *rowInsert) string { return r.Kind }),
 		list(rows, func(r *rowInsert) string { return r.Trigger.String() }),
 		list(rows, func(r *rowInsert) int64 { return r.ScheduledAt.UnixMicro() }),
@@ -342,6 +344,16 @@ func beginLists(rows []rowInsert) []any {
 		list(rows, func(r *rowInsert) bool { return r.AtMostOnce }),
 		list(rows, func(r *rowInsert) int64 { return r.CreatedAt.UnixMicro() }),
 	}
+}
+
+// taskNames makes the list of the names of tasks, which is of none when each is its task's id.
+func taskNames(rows []rowInsert) []*string {
+	for i := range rows {
+		if rows[i].TaskName != rows[i].TaskID {
+			return whole(rows, func(r *rowInsert) *string { return &r.TaskName })
+		}
+	}
+	return []*string{nil}
 }
 
 func insertLists(rows []rowInsert) []any {

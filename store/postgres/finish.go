@@ -4,19 +4,19 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/ledger"
 )
 
 var (
-	// lockDelayed locks, before the runs, the tasks whose next occurrence is counted from the end of a run. Where there is no such task at
-	// all, which one look at an index tells, it asks for none.
+	// lockDelayed locks, before the runs, the tasks whose next occurrence is counted from the end of a run. Where there was no such task at
+	// all the last time, nobody asks for it.
 	lockDelayed = `SELECT t.id FROM {schema}.tasks t WHERE ` + anyDelayed + ` AND t.id = ANY ($1::text[]) AND t.delay_us > 0 ORDER BY t.id FOR NO KEY UPDATE`
 
 	// lockLive and lockEnded lock the rows of some runs, in this order: who has ended meanwhile is found by the second.
@@ -63,6 +63,9 @@ var (
 		WHERE ` + anyDelayed + ` AND t.id = u.id AND t.delay_us > 0 AND t.next_us IS NULL AND t.fault = ''
 		RETURNING t.next_us`
 	anyDelayed = `EXISTS (SELECT 1 FROM {schema}.tasks d WHERE d.delay_us > 0)`
+
+	// lookAround tells the time, whether there are delays to count, and whether a run waits for the gate.
+	lookAround = clockNow + `, ` + anyDelayed + `, ` + anyWaiting
 )
 
 // Finish implements punctual.Store.
@@ -101,55 +104,87 @@ type finish struct {
 	released bool
 }
 
-// outcome is an item and where its verdict goes.
-type outcome struct {
-	*punctual.Finish
-	verdict *punctual.Verdict
+// final lists the items whose attempts are followed by no other, by their places, in the order of locks; each run once.
+func (f *finish) final() []int {
+	final := make([]int, 0, len(f.items))
+	for i := range f.items {
+		if f.items[i].State.Final() {
+			final = append(final, i)
+		}
+	}
+	run := func(i int) string { return f.items[i].RunID }
+	slices.SortStableFunc(final, func(a, b int) int { return cmp.Compare(run(a), run(b)) })
+	return slices.CompactFunc(final, func(a, b int) bool { return run(a) == run(b) })
 }
 
 // most records the outcomes that need no look at their rows.
 func (f *finish) most(now time.Time) error {
 	t := f.t
-	final := make(map[string]*outcome, len(f.items)) // what is tried, by run
-	tasks := make([]string, len(f.items))
-	for i := range f.items {
-		item := &f.items[i]
-		tasks[i] = item.TaskID
-		if final[item.RunID] == nil && item.State.Final() {
-			final[item.RunID] = &outcome{item, &f.reply.Verdicts[i]}
+	ordered := t.s.delays.Load()
+	if ordered {
+		tasks := make([]string, len(f.items))
+		for i := range f.items {
+			tasks[i] = f.items[i].TaskID
 		}
+		t.queue(lockDelayed, distinct(tasks))
 	}
-	t.queue(lockDelayed, distinct(tasks))
-	if len(final) > 0 {
-		rows := slices.SortedFunc(maps.Values(final), func(a, b *outcome) int { return cmp.Compare(a.RunID, b.RunID) }) // the order of locks
-		f.left = make([]ended, 0, len(rows))
+	if final := f.final(); len(final) > 0 {
+		f.left = make([]ended, 0, len(final))
+		item := func(i *int) *punctual.Finish { return &f.items[*i] }
 		t.queue(
 			endRuns,
-			whole(rows, func(o **outcome) string { return (*o).RunID }),
-			list(rows, func(o **outcome) int64 { return int64((*o).Attempt) }),
-			list(rows, func(o **outcome) string { return (*o).State.String() }),
-			times(rows, func(o **outcome) time.Time { return (*o).StartedAt }),
-			times(rows, func(o **outcome) time.Time { return (*o).FinishedAt }),
-			list(rows, func(o **outcome) string { return clean((*o).Result.Output) }),
-			list(rows, func(o **outcome) string { return string((*o).Result.Facts) }),
-			list(rows, func(o **outcome) string { return clean((*o).Error) }),
-			list(rows, func(o **outcome) string { return clean((*o).Stack) }),
-			list(rows, func(o **outcome) string { return (*o).Reason }),
+			whole(final, func(i *int) string { return item(i).RunID }),
+			list(final, func(i *int) int64 { return int64(item(i).Attempt) }),
+			list(final, func(i *int) string { return item(i).State.String() }),
+			times(final, func(i *int) time.Time { return item(i).StartedAt }),
+			times(final, func(i *int) time.Time { return item(i).FinishedAt }),
+			list(final, func(i *int) string { return clean(item(i).Result.Output) }),
+			list(final, func(i *int) string { return string(item(i).Result.Facts) }),
+			list(final, func(i *int) string { return clean(item(i).Error) }),
+			list(final, func(i *int) string { return clean(item(i).Stack) }),
+			list(final, func(i *int) string { return item(i).Reason }),
 		).Query(func(rows pgx.Rows) error {
-			var id, task, key string
+			var id, task pgtype.DriverBytes
+			var key name
+			next := 0 // the server mostly answers in the order of the list
 			_, err := pgx.ForEachRow(rows, []any{&id, &task, &key}, func() error {
-				o := final[id]
-				*o.verdict = punctual.VerdictApplied
-				f.left = append(f.left, ended{task, true, micros(o.FinishedAt), key})
+				if next >= len(final) || item(&final[next]).RunID != string(id) {
+					next, _ = slices.BinarySearchFunc(final, string(id), func(i int, id string) int { return cmp.Compare(f.items[i].RunID, id) })
+				}
+				i := final[next]
+				next++
+				f.reply.Verdicts[i] = punctual.VerdictApplied
+				left := ended{f.items[i].TaskID, true, micros(f.items[i].FinishedAt), string(key)}
+				if left.task != string(task) {
+					left.task = string(task)
+				}
+				f.left = append(f.left, left)
 				return nil
 			})
 			return err
 		})
 	}
-	t.time(now, &f.reply.Now)
-	err := t.send()
+	f.lookAround(now)
+	if err := t.send(); err != nil {
+		return err
+	}
 	f.now = f.reply.Now
-	return err
+	t.s.delays.Store(f.delays)
+	if f.delays && !ordered {
+		return fmt.Errorf("%w: delays are counted from the ends of runs, and the tasks were not locked first", errAgain)
+	}
+	return nil
+}
+
+// lookAround asks for the time, and what there is among all tasks and runs that may have to follow when some end. What was locked or ended before
+// has none of that afterwards: who gives a task a delay, or makes a run wait for another, locks the task's running rows.
+func (f *finish) lookAround(now time.Time) {
+	f.t.queue(lookAround, toMicros(now)).QueryRow(func(row pgx.Row) error {
+		var us int64
+		err := row.Scan(&us, &f.delays, &f.waits)
+		f.reply.Now = fromMicros(us)
+		return err
+	})
 }
 
 // rest looks at the rows of the other outcomes: of attempts that will be followed by another, were ordered to be cancelled, were taken over
@@ -171,6 +206,7 @@ func (f *finish) rest() error {
 	var found []punctual.Run
 	ask(t, &found, scanRun, lockLive, ids)
 	ask(t, &found, scanRun, lockEnded, ids)
+	f.lookAround(f.now) // again, now that more is locked
 	there := tasksThere(t, mayGo)
 	if err := t.send(); err != nil {
 		return err
@@ -228,6 +264,8 @@ type ends struct {
 	order []string
 	notes map[string]*punctual.Run // stale results, of which only the history is kept
 	left  []ended
+	// Whether there may be delays to count, and runs that wait for the gate.
+	delays, waits bool
 }
 
 // ended is a run that has left the running state.
@@ -315,41 +353,51 @@ func (e *ends) commit() error {
 
 // follow queues what happens whenever runs leave the running state.
 func (e *ends) follow(released, passed *int64) {
-	ended := make(map[string]int64, len(e.left))
-	var keyNames, tasks []string
-	var counts, final []int64 // how many runs of a task have ended, and when the first of those that are over did
-	var overs []string
-	over := make(map[string]bool, len(e.left))
-	for _, l := range e.left {
-		if ended[l.task]++; ended[l.task] == 1 {
-			tasks = append(tasks, l.task)
-		}
-		if l.key != "" {
-			keyNames = append(keyNames, l.key)
-		}
-		if l.final && !over[l.task] {
-			over[l.task] = true
-			overs, final = append(overs, l.task), append(final, l.at.UnixMicro())
+	if e.delays {
+		e.countDelays()
+	}
+	var keys []string
+	for i := range e.left {
+		if key := e.left[i].key; key != "" {
+			keys = append(keys, key)
 		}
 	}
-	for _, task := range tasks {
-		counts = append(counts, ended[task])
-	}
-	if len(overs) > 0 {
-		e.t.queue(countDelays, overs, final).Query(func(rows pgx.Rows) error {
-			var us int64
-			_, err := pgx.ForEachRow(rows, []any{&us}, func() error {
-				note(e.next, fromMicros(us))
-				return nil
-			})
-			return err
-		})
-	}
-	if names := distinct(keyNames); len(names) > 0 {
+	if names := distinct(keys); len(names) > 0 {
 		e.t.queue(lockSlots, names, []string{})
 	}
-	e.t.count(released, releaseWaiting, e.now.UnixMicro(), tasks, counts)
-	passOn(e.t, keyNames, e.now, passed)
+	if e.waits {
+		tasks := make([]string, len(e.left))
+		for i := range e.left {
+			tasks[i] = e.left[i].task
+		}
+		names, times := ledger.Tally(tasks)
+		e.t.count(released, releaseWaiting, e.now.UnixMicro(), names, times)
+	}
+	passOn(e.t, keys, e.now, passed)
+}
+
+// countDelays counts delays from the ends of runs that are over, of each task from that of the first.
+func (e *ends) countDelays() {
+	var tasks []string
+	var ends []int64
+	over := make(map[string]bool, len(e.left))
+	for _, l := range e.left {
+		if l.final && !over[l.task] {
+			over[l.task] = true
+			tasks, ends = append(tasks, l.task), append(ends, l.at.UnixMicro())
+		}
+	}
+	if len(tasks) == 0 {
+		return
+	}
+	e.t.queue(countDelays, tasks, ends).Query(func(rows pgx.Rows) error {
+		var us int64
+		_, err := pgx.ForEachRow(rows, []any{&us}, func() error {
+			note(e.next, fromMicros(us))
+			return nil
+		})
+		return err
+	})
 }
 
 func retryLists(rows []rowInsert) []any {

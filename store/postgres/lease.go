@@ -117,7 +117,7 @@ func (s *Store) Reclaim(ctx context.Context, req punctual.ReclaimRequest) (punct
 			return err
 		}
 		var next time.Time
-		e := ends{t: t, now: at, next: &next}
+		e := ends{t: t, now: at, next: &next, delays: true, waits: true}
 		for i := range reply.Runs {
 			run := &reply.Runs[i]
 			ledger.TakeAway(run, !there[run.TaskID], at)

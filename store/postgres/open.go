@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -53,6 +54,7 @@ type Store struct {
 	underWay underWay
 
 	definitions ledger.Definitions
+	delays      atomic.Bool // there were fixed delays when results were last stored
 
 	mu    sync.Mutex // guards all below
 	texts map[string]string
