@@ -25,15 +25,14 @@ var (
 
 	// endRuns records final outcomes of attempts that are the current ones and were not ordered to be cancelled, which is what most
 	// outcomes are: no row has to be read for that. What it does not answer with is looked at one by one.
-	endRuns = `WITH gone AS (
-			DELETE FROM {schema}.live_runs r
-			USING ` + lists(`id text, attempt integer, state text, started_us bigint null, finished_us bigint null, output text, facts text, error text,
-				stack text, reason text`) + `
+	endRuns = inBatches(`id text, attempt integer once, state text once, started_us bigint null, finished_us bigint null, output text once, facts text once,
+			error text once, stack text once, reason text once`, `WITH gone AS (
+			DELETE FROM {schema}.live_runs r USING {lists}
 			WHERE r.id = u.id AND r.state = 'running' AND r.attempt = u.attempt AND NOT r.cancel
 			RETURNING r.id, r.task_id, r.task_name, r.kind, r.trigger_, r.scheduled_us, r.until_us, r.count, r.attempt, u.state, r.due_us, u.started_us,
 				u.finished_us, u.output, u.facts, u.error, u.stack, u.reason, r.blocked_by, r.instance, '', r.revision, r.at_most_once, r.cancel,
 				r.created_us, r.history, r.key, r.key_wait)
-		INSERT INTO {schema}.ended_runs (` + runNames + `) SELECT * FROM gone RETURNING id, task_id, key`
+		INSERT INTO {schema}.ended_runs (`+runNames+`) SELECT * FROM gone RETURNING id, task_id, key`)
 
 	selectThere = `SELECT t.id FROM {schema}.tasks t WHERE t.id = ANY ($1::text[])`
 
@@ -131,8 +130,8 @@ func (f *finish) most(now time.Time) error {
 	if final := f.final(); len(final) > 0 {
 		f.left = make([]ended, 0, len(final))
 		item := func(i *int) *punctual.Finish { return &f.items[*i] }
-		t.queue(
-			endRuns,
+		t.queueBatch(
+			&endRuns, "",
 			whole(final, func(i *int) string { return item(i).RunID }),
 			list(final, func(i *int) int64 { return int64(item(i).Attempt) }),
 			list(final, func(i *int) string { return item(i).State.String() }),
@@ -331,7 +330,7 @@ func (e *ends) commit() error {
 	}
 	if len(final) > 0 {
 		t.queue(removeLive, whole(final, func(r *rowInsert) string { return r.ID }))
-		t.queue(insertEnded, insertLists(final)...).Exec(all(len(final)))
+		t.queueBatch(&insertEnded, "", insertLists(final)...).Exec(all(len(final)))
 	}
 	for query, rows := range map[string][]rowInsert{noteLive: live, noteEnded: done} {
 		if len(rows) > 0 {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,21 +10,86 @@ import (
 // lists is a table u, for the FROM of a statement, that is made of one list for each column: parameter 1 is the first column's, and so on.
 // Columns are named with their type, and with "null" if there may be none. A list of one value stands for a whole column of it, except
 // for the first column, which says how many rows there are: what is the same for all rows, as most columns are, is sent and unpacked once.
-func lists(columns string) string {
+func lists(columns string) string { return table(columns, false) }
+
+func table(columns string, usual bool) string {
 	var params, names, values []string
 	for i, column := range strings.Split(columns, ",") {
 		words := strings.Fields(column)
-		name, param := words[0], fmt.Sprintf("$%d::%s[]", i+1, words[1])
+		name, param := words[0], fmt.Sprintf("$%d::%s", i+1, words[1])
+		if usual && words[len(words)-1] == once {
+			values = append(values, param+" AS "+name)
+			continue
+		}
+		param += "[]"
 		value := fmt.Sprintf("coalesce(l.%s, (%s)[1])", name, param)
 		switch {
 		case i == 0:
 			value = "l." + name
-		case len(words) == 3:
+		case slices.Contains(words, "null"):
 			value = fmt.Sprintf("CASE WHEN cardinality(%[2]s) = 1 THEN (%[2]s)[1] ELSE l.%[1]s END", name, param)
 		}
 		params, names, values = append(params, param), append(names, name), append(values, value+" AS "+name)
 	}
 	return fmt.Sprintf("(SELECT %s FROM unnest(%s) AS l (%s)) AS u", strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(names, ", "))
+}
+
+// once marks the columns of a batch that usually have one value for all rows.
+const once = "once"
+
+// batch is a statement about the rows of lists in two texts. When all columns that are marked have one value, these go to the server as they are,
+// which then need not pick them from lists for each row.
+type batch struct {
+	general, usual string
+	once           []int // the places of those columns among the parameters
+}
+
+// inBatches makes both texts of a statement, with lists of some columns for {lists}.
+func inBatches(columns, statement string) (b batch) {
+	b.general = strings.ReplaceAll(statement, "{lists}", table(columns, false))
+	b.usual = strings.ReplaceAll(statement, "{lists}", table(columns, true))
+	for i, column := range strings.Split(columns, ",") {
+		if strings.HasSuffix(column, once) {
+			b.once = append(b.once, i)
+		}
+	}
+	return b
+}
+
+// of chooses the text for some lists, and its arguments.
+func (b *batch) of(lists []any) (statement string, args []any) {
+	args = slices.Clone(lists)
+	for _, i := range b.once {
+		value, one := only(lists[i])
+		if !one {
+			return b.general, lists
+		}
+		args[i] = value
+	}
+	return b.usual, args
+}
+
+// only returns the one value of a list.
+func only(list any) (value any, one bool) {
+	switch list := list.(type) {
+	case []string:
+		if one = len(list) == 1; one {
+			value = list[0]
+		}
+	case []int64:
+		if one = len(list) == 1; one {
+			value = list[0]
+		}
+	case []*int64:
+		if one = len(list) == 1; one {
+			value = list[0]
+		}
+	case []bool:
+		if one = len(list) == 1; one {
+			value = list[0]
+		}
+	}
+	return value, one
 }
 
 // whole makes the first list of lists.

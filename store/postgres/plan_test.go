@@ -202,15 +202,22 @@ func checkTightStatements(t *testing.T, s *Store) {
 		args      []any
 		index     string
 	}{
-		{beginRuns, beginning, "using ended_occurrence"},
-		{insertLive, inserting, "using ended_occurrence"},
-		{insertEnded, inserting, "using live_occurrence"},
+		{beginRuns.general, beginning, "using ended_occurrence"},
+		{beginRuns.usual, usual(&beginRuns, beginning), "using ended_occurrence"},
+		{insertLive.general, inserting, "using ended_occurrence"},
+		{insertEnded.general, inserting, "using live_occurrence"},
 		{lockDelayed, []any{[]string{"task-2"}}, "using tasks_delayed"},
 		{countDelays, []any{[]string{"task-2"}, []int64{1}}, "using tasks_delayed"},
 		{releaseWaiting, []any{int64(1), []string{"task-2"}, []int64{1}}, "using live_waiting"},
 	} {
 		assert.Contains(t, plan(t, s, tight.statement, tight.args...), tight.index, "%s", tight.statement)
 	}
+}
+
+// usual are the arguments of the usual text of a batch.
+func usual(b *batch, lists []any) []any {
+	_, args := b.of(lists)
+	return args
 }
 
 // locking are the arguments of dueTasks and dueRuns.
@@ -222,6 +229,10 @@ func checkHotStatements(t *testing.T, s *Store) {
 	ids := []string{"task-2", "task-4", "task-1000"}
 	none, kinds, foreign := []string{}, []string{"", "k"}, []string{"a", "b", "c"}
 	us := int64(1e15)
+	ending := []any{
+		[]string{"run-7"}, []int64{1}, []string{"failed"}, []int64{us}, []int64{us}, []string{""}, []string{""}, []string{""}, []string{""}, []string{""},
+	}
+	moving := []any{ids, []bool{false}, []int64{us}, []int64{us}, []int64{us}, []int64{0}, []string{""}, []string{""}, []string{""}, []int64{0}, us}
 	all := map[string][]any{
 		dueTasks.all: locking(100, nil), dueTasks.some: locking(100, nil, kinds), dueRuns.all: locking(100, nil), dueRuns.some: locking(100, nil, kinds),
 		nextTask.all: {punctual.TaskFormat, none, "", 0, us, "task-2", us}, nextTask.some: {punctual.TaskFormat, none, "", 0, us, "task-2", us, kinds},
@@ -232,16 +243,12 @@ func checkHotStatements(t *testing.T, s *Store) {
 		selectLive: {ids}, lockTask: {"task-2"}, lockRunning: {ids},
 		selectPending: {"task-2"}, selectPendingDue: {ids, us, true, []string{}}, selectWaiters: {ids}, selectKeys: {[]string{"k"}},
 		selectKeyOf: {"task-2", "k"}, selectKeysOfTask: {"task-2"}, passOnKey: {us, []string{"k"}, []int64{1}, 1}, lockSlots: {[]string{"k"}, ids},
-		endRuns: {
-			[]string{"run-7"}, []int64{1}, []string{"failed"}, []int64{us}, []int64{us}, []string{""}, []string{""}, []string{""}, []string{""}, []string{""},
-		},
+		endRuns.general: ending, endRuns.usual: usual(&endRuns, ending),
 		lockDelayed: {ids}, lockLive: {[]string{"run-7", "run-8"}}, lockEnded: {[]string{"run-7", "run-8"}}, selectThere: {ids}, releaseWaiting: {us, ids, []int64{1, 1, 1}},
 		countDelays: {ids, []int64{us, us, us}}, selectOrders: {"s"}, selectHeld: {"other"}, moveRuns: {"task-2", 1},
 		nextEnded: {"", endedPage}, trimOld: {[]string{"run-7", "run-8"}, int64(50)}, trimMany: {ids, 5, int64(10)}, nextTaskIDs: {"", 10},
-		beginRuns: beginning, insertLive: inserting, insertEnded: inserting, updatePending: updating, updateSkipped: updating, endPending: updating,
-		updateStatus: {
-			ids, []bool{false}, []int64{us}, []int64{us}, []int64{us}, []int64{0}, []string{""}, []string{""}, []string{""}, []int64{0}, us,
-		},
+		beginRuns.general: beginning, beginRuns.usual: usual(&beginRuns, beginning), insertLive.general: inserting, insertEnded.general: inserting, updatePending: updating, updateSkipped: updating, endPending: updating,
+		updateStatus.general: moving, updateStatus.usual: usual(&updateStatus, moving),
 		retryRuns: {
 			[]string{"run-0"},
 			[]string{"pending"},
@@ -268,7 +275,9 @@ func checkHotStatements(t *testing.T, s *Store) {
 			assert.NotContains(t, text, "Seq Scan on "+table, "%s", statement)
 		}
 	}
-	assert.Contains(t, plan(t, s, endRuns, all[endRuns]...), "using live_runs_pkey")
+	for _, end := range []string{endRuns.general, endRuns.usual} {
+		assert.Contains(t, plan(t, s, end, all[end]...), "using live_runs_pkey")
+	}
 	checkTightStatements(t, s)
 	pages := func(text string) (pages int) {
 		for line := range strings.Lines(text) {

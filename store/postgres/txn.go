@@ -58,6 +58,12 @@ func (t *txn) queue(query string, args ...any) *pgx.QueuedQuery {
 	return t.batch.Queue(t.s.text(query), args...)
 }
 
+// queueBatch adds a statement about the rows of lists, with something behind it.
+func (t *txn) queueBatch(b *batch, end string, lists ...any) *pgx.QueuedQuery {
+	statement, args := b.of(lists)
+	return t.queue(statement+end, args...)
+}
+
 // send carries out what was queued. Each statement sees what was committed before it began, so what follows a lock is fresh.
 func (t *txn) send() error {
 	b := t.batch

@@ -404,6 +404,31 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		name:    "keeps the state of each task",
+		promise: "the tasks of one claim each get the state that was decided for them, whatever it has in common with that of others",
+		check: func(f *fixture) {
+			states := map[string]punctual.Status{
+				"a": {Anchor: f.now, NextRunAt: at(time.Hour), LastOccurrence: f.now}, "b": fullStatus(), "c": {Paused: true},
+				"d": {NextRunAt: at(2 * time.Hour), Delay: time.Minute}, "e": {NextRunAt: at(time.Hour), Skipping: punctual.Skipping{RunID: "r", Reason: "s", Count: 2}},
+			}
+			for _, together := range [][]string{{"a", "b", "c", "d", "e"}, {"a", "c"}, {"a", "d"}, {"a", "e"}, {"b"}, {"a", "a2"}} {
+				for _, id := range together {
+					if _, err := f.store.Task(f.ctx, id); err != nil {
+						f.add(id, owed(f.now))
+					}
+					f.update(id, func(s *punctual.Status) { *s = punctual.Status{NextRunAt: f.now} })
+				}
+				f.claimAs(punctual.ClaimRequest{Limit: 10, Decide: func(v punctual.View) (punctual.Change, error) {
+					status := states[v.Record.Task.ID[:1]]
+					return punctual.Change{Status: &status}, nil
+				}})
+				for _, id := range together {
+					f.same(states[id[:1]], f.see(id).Record.Status, "state of %s", id)
+				}
+			}
+		},
+	},
+	{
 		name:    "takes many tasks that are due at the same instant",
 		promise: "every due task is taken, in the order of ids, however many there are",
 		check: func(f *fixture) {
