@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,13 @@ import (
 
 // MaxDefinitions bounds the decoded definitions that a store keeps.
 const MaxDefinitions = 10_000
+
+// admitted is how many definitions come up, while there is no room, for one that is kept.
+const admitted = 8
+
+// Admits reports whether another definition is to be kept beside so many. Where more tasks are due in turn than there is room for, each that comes
+// in puts out one that would be found again; so once there is no room, few come in.
+func Admits(kept int) bool { return kept < MaxDefinitions || rand.N(admitted) == 0 }
 
 // Keep adds a decoded definition to those that a store keeps. When there is no room, any one of the others goes: were it all of them, tasks that
 // are due in turn would find their definitions gone each time.
@@ -38,38 +46,36 @@ func Decode[T string | []byte](d *Definitions, r *punctual.Record, id string, te
 	if format > punctual.TaskFormat {
 		return fmt.Errorf("task %q was written by a newer version of the library (format %d)", id, format)
 	}
-	key, shared := behindID(text, id)
+	key, withoutID := behindID(text, id)
 	d.mu.Lock()
 	known := d.kept[string(key)]
+	admits := known == nil && Admits(len(d.kept))
 	d.mu.Unlock()
-	if known == nil {
-		known = new(punctual.Task)
-		if err := known.UnmarshalJSON([]byte(text)); err != nil { // json.Unmarshal would read it twice
-			return fmt.Errorf("definition of task %q cannot be read: %w", id, err)
-		}
-		if shared = shared && known.ID == id; !shared {
-			key = text
-		}
-		d.keep(string(key), known)
-	}
 	revision := r.Task.Revision
-	r.Task = *known
-	r.Task.Revision = revision
-	if shared {
-		r.Task.ID = id
+	if known != nil {
+		r.Task = *known
+		own(&r.Task)
+		if withoutID {
+			r.Task.ID = id
+		}
+	} else if err := r.Task.UnmarshalJSON([]byte(text)); err != nil { // json.Unmarshal would read it twice
+		return fmt.Errorf("definition of task %q cannot be read: %w", id, err)
 	}
-	own(&r.Task)
+	if admits && (r.Task.ID == id || !withoutID) { // or it says another id later on
+		d.keep(string(key), CloneTask(r.Task))
+	}
+	r.Task.Revision = revision
 	return nil
 }
 
 // keep keeps a definition that nobody changes.
-func (d *Definitions) keep(key string, definition *punctual.Task) {
+func (d *Definitions) keep(key string, definition punctual.Task) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.kept == nil {
 		d.kept = make(map[string]*punctual.Task)
 	}
-	Keep(d.kept, key, definition)
+	Keep(d.kept, key, &definition)
 }
 
 // idFirst is what the text of a definition begins with, before the id.

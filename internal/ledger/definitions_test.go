@@ -45,7 +45,20 @@ func TestDecodedDefinitionsOfMoreTasksThanAreKeptAreMostlyKept(t *testing.T) {
 		}
 		assert.Len(t, d.kept, MaxDefinitions)
 	}
-	assert.Greater(t, found, tasks/2)
+	assert.Greater(t, found, tasks*8/10)
+}
+
+// Once there is no room, most of what comes up is not kept.
+func TestFewDefinitionsAreAdmittedWhenThereIsNoRoom(t *testing.T) {
+	assert.True(t, Admits(0))
+	assert.True(t, Admits(MaxDefinitions-1))
+	in := 0
+	for range 8000 {
+		if Admits(MaxDefinitions) {
+			in++
+		}
+	}
+	assert.InDelta(t, 1000, in, 300)
 }
 
 func TestDefinitionsThatDifferInTheIDAloneAreDecodedOnce(t *testing.T) {

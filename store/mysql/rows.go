@@ -106,7 +106,9 @@ func (s *Store) decode(t *taskRow, definition []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ledger.Keep(s.cache, t.id, decoded{t.digest, task})
+	if _, known := s.cache[t.id]; known || ledger.Admits(len(s.cache)) {
+		ledger.Keep(s.cache, t.id, decoded{t.digest, task})
+	}
 }
 
 // fill enters a definition, of which it shares nothing.
