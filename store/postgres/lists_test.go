@@ -32,27 +32,33 @@ func TestBothTextsOfABatchMakeTheSameRows(t *testing.T) {
 		want  []string
 	}{
 		{
-			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}}, true,
+			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}},
+			true,
 			[]string{"a 1 a k true 2 w 3", "b 1 b k true 2 w 3"},
 		},
 		{
-			[]any{ids, []*int64{nil}, []*string{nil}, []string{""}, []bool{false}, []*int64{nil}, []string{""}, []int64{0}}, true,
+			[]any{ids, []*int64{nil}, []*string{nil}, []string{""}, []bool{false}, []*int64{nil}, []string{""}, []int64{0}},
+			true,
 			[]string{"a <nil> a  false <nil>  0", "b <nil> b  false <nil>  0"},
 		},
 		{
-			[]any{ids, []*int64{&one, nil}, []*string{&ids[1], nil}, []string{"k", "l"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}}, true,
+			[]any{ids, []*int64{&one, nil}, []*string{&ids[1], nil}, []string{"k", "l"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}},
+			true,
 			[]string{"a 1 b k true 2 w 3", "b <nil> b l true 2 w 3"},
 		},
 		{
-			[]any{ids[:1], []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}}, true,
+			[]any{ids[:1], []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3}},
+			true,
 			[]string{"a 1 a k true 2 w 3"},
 		},
 		{
-			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true, false}, []*int64{&two, nil}, []string{"w", "x"}, []int64{3, 4}}, false,
+			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true, false}, []*int64{&two, nil}, []string{"w", "x"}, []int64{3, 4}},
+			false,
 			[]string{"a 1 a k true 2 w 3", "b 1 b k false <nil> x 4"},
 		},
 		{
-			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3, 4}}, false,
+			[]any{ids, []*int64{&one}, []*string{nil}, []string{"k"}, []bool{true}, []*int64{&two}, []string{"w"}, []int64{3, 4}},
+			false,
 			[]string{"a 1 a k true 2 w 3", "b 1 b k true 2 w 4"},
 		},
 	} {

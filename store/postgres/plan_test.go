@@ -209,6 +209,8 @@ func checkTightStatements(t *testing.T, s *Store) {
 		{lockDelayed, []any{[]string{"task-2"}}, "using tasks_delayed"},
 		{countDelays, []any{[]string{"task-2"}, []int64{1}}, "using tasks_delayed"},
 		{releaseWaiting, []any{int64(1), []string{"task-2"}, []int64{1}}, "using live_waiting"},
+		{lookAround, []any{nil}, "using tasks_delayed"},
+		{lookAround, []any{nil}, "using live_waiting"},
 	} {
 		assert.Contains(t, plan(t, s, tight.statement, tight.args...), tight.index, "%s", tight.statement)
 	}
