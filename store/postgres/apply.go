@@ -33,11 +33,14 @@ var (
 	deleteLive  = `DELETE FROM {schema}.live_runs WHERE task_id = $1`
 	deleteEnded = `DELETE FROM {schema}.ended_runs WHERE task_id = $1`
 
-	updateStatus = inBatches(`id text, paused boolean once, anchor_us bigint null, next_us bigint null, last_us bigint null, delay_us bigint once, skip_run text once,
-			skip_reason text once, skip_by text once, skip_count bigint once`, `UPDATE {schema}.tasks t SET paused = u.paused, anchor_us = u.anchor_us, next_us = u.next_us, last_us = u.last_us,
+	updateStatus = inBatches(
+		`id text, paused boolean once, anchor_us bigint null, next_us bigint null, last_us bigint null, delay_us bigint once, skip_run text once,
+			skip_reason text once, skip_by text once, skip_count bigint once`,
+		`UPDATE {schema}.tasks t SET paused = u.paused, anchor_us = u.anchor_us, next_us = u.next_us, last_us = u.last_us,
 			delay_us = u.delay_us, skip_run = u.skip_run, skip_reason = u.skip_reason, skip_by = u.skip_by, skip_count = u.skip_count, fault = '',
 			updated_us = CASE WHEN t.paused = u.paused THEN t.updated_us ELSE $11 END
-		FROM {lists} WHERE t.id = u.id`)
+		FROM {lists} WHERE t.id = u.id`,
+	)
 
 	// updatePending and updateSkipped write the changes of rows that stay where they are; endPending moves those that end.
 	updatePending = `UPDATE {schema}.live_runs r SET ` + updated + ` FROM ` + updates + ` WHERE r.id = u.id AND r.task_id = u.task_id AND r.state = 'pending'
@@ -58,13 +61,15 @@ var (
 			reason text, blocked_by text, instance text, session text, until_us bigint null, count bigint, key text, key_wait boolean`)
 
 	// beginRuns inserts first attempts that begin, which is what most new rows are: all else is as the table has it by default.
-	beginRuns = inBatches(`id text, task_id text, task_name text null, kind text, trigger_ text once, scheduled_us bigint, started_us bigint null once, key text once,
-			priority smallint once, instance text once, session text once, revision bigint, at_most_once boolean once, created_us bigint once`, `INSERT INTO {schema}.live_runs (id, task_id, task_name, kind, trigger_, scheduled_us, started_us, key, priority, instance, session, revision,
+	beginRuns = inBatches(
+		`id text, task_id text, task_name text null, kind text, trigger_ text once, scheduled_us bigint, started_us bigint null once, key text once,
+			priority smallint once, instance text once, session text once, revision bigint, at_most_once boolean once, created_us bigint once`,
+		`INSERT INTO {schema}.live_runs (id, task_id, task_name, kind, trigger_, scheduled_us, started_us, key, priority, instance, session, revision,
 			at_most_once, created_us, attempt, state)
 		SELECT u.id, u.task_id, coalesce(u.task_name, u.task_id), u.kind, u.trigger_, u.scheduled_us, u.started_us, u.key, u.priority, u.instance, u.session,
 			u.revision, u.at_most_once, u.created_us, 1, 'running'
-		FROM {lists}
-		WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE `+sameFact+`)`)
+		FROM {lists} WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE `+sameFact+`)`,
+	)
 
 	insertLive = inBatches(inserts, `INSERT INTO {schema}.live_runs (`+runNames+`, priority) SELECT * FROM {lists}
 		WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE `+sameFact+`)`)

@@ -25,14 +25,17 @@ var (
 
 	// endRuns records final outcomes of attempts that are the current ones and were not ordered to be cancelled, which is what most
 	// outcomes are: no row has to be read for that. What it does not answer with is looked at one by one.
-	endRuns = inBatches(`id text, attempt integer once, state text once, started_us bigint null, finished_us bigint null, output text once, facts text once,
-			error text once, stack text once, reason text once`, `WITH gone AS (
+	endRuns = inBatches(
+		`id text, attempt integer once, state text once, started_us bigint null, finished_us bigint null, output text once, facts text once,
+			error text once, stack text once, reason text once`,
+		`WITH gone AS (
 			DELETE FROM {schema}.live_runs r USING {lists}
 			WHERE r.id = u.id AND r.state = 'running' AND r.attempt = u.attempt AND NOT r.cancel
 			RETURNING r.id, r.task_id, r.task_name, r.kind, r.trigger_, r.scheduled_us, r.until_us, r.count, r.attempt, u.state, r.due_us, u.started_us,
 				u.finished_us, u.output, u.facts, u.error, u.stack, u.reason, r.blocked_by, r.instance, '', r.revision, r.at_most_once, r.cancel,
 				r.created_us, r.history, r.key, r.key_wait)
-		INSERT INTO {schema}.ended_runs (`+runNames+`) SELECT * FROM gone RETURNING id, task_id, key`)
+		INSERT INTO {schema}.ended_runs (`+runNames+`) SELECT * FROM gone RETURNING id, task_id, key`,
+	)
 
 	selectThere = `SELECT t.id FROM {schema}.tasks t WHERE t.id = ANY ($1::text[])`
 
@@ -175,8 +178,9 @@ func (f *finish) most(now time.Time) error {
 	return nil
 }
 
-// lookAround asks for the time, and what there is among all tasks and runs that may have to follow when some end. What was locked or ended before
-// has none of that afterwards: who gives a task a delay, or makes a run wait for another, locks the task's running rows.
+// lookAround asks for the time, and whether there are delays to count and runs that wait. It comes behind the statements that end or lock runs: who
+// gives a task a delay, or lets a run wait for another, locks the task's running rows first. So where there are none then, none of these runs is
+// followed by anything at the commit.
 func (f *finish) lookAround(now time.Time) {
 	f.t.queue(lookAround, toMicros(now)).QueryRow(func(row pgx.Row) error {
 		var us int64

@@ -12,6 +12,7 @@ import (
 // for the first column, which says how many rows there are: what is the same for all rows, as most columns are, is sent and unpacked once.
 func lists(columns string) string { return table(columns, false) }
 
+// table is lists; or, with usual, the same for batches whose marked columns have one value each, which are no lists then.
 func table(columns string, usual bool) string {
 	var params, names, values []string
 	for i, column := range strings.Split(columns, ",") {
@@ -73,23 +74,22 @@ func (b *batch) of(lists []any) (statement string, args []any) {
 func only(list any) (value any, one bool) {
 	switch list := list.(type) {
 	case []string:
-		if one = len(list) == 1; one {
-			value = list[0]
-		}
+		return onlyOf(list)
 	case []int64:
-		if one = len(list) == 1; one {
-			value = list[0]
-		}
+		return onlyOf(list)
 	case []*int64:
-		if one = len(list) == 1; one {
-			value = list[0]
-		}
+		return onlyOf(list)
 	case []bool:
-		if one = len(list) == 1; one {
-			value = list[0]
-		}
+		return onlyOf(list)
 	}
-	return value, one
+	return nil, false
+}
+
+func onlyOf[V any](list []V) (any, bool) {
+	if len(list) != 1 {
+		return nil, false
+	}
+	return list[0], true
 }
 
 // whole makes the first list of lists.
