@@ -3,10 +3,10 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/punctual-go/punctual"
 	"github.com/punctual-go/punctual/internal/ledger"
@@ -60,21 +60,22 @@ var (
 	updates = lists(`id text, task_id text, state text, due_us bigint null, attempt integer, started_us bigint null, finished_us bigint null, error text,
 			reason text, blocked_by text, instance text, session text, until_us bigint null, count bigint, key text, key_wait boolean`)
 
+	// Each insert fails when the occurrence of a row is recorded in the other table already: it makes the id null then. With orDrop it leaves the row out.
+
 	// beginRuns inserts first attempts that begin, which is what most new rows are: all else is as the table has it by default.
 	beginRuns = inBatches(
 		`id text, task_id text, task_name text null, kind text, trigger_ text once, scheduled_us bigint, started_us bigint null once, key text once,
 			priority smallint once, instance text once, session text once, revision bigint, at_most_once boolean once, created_us bigint once`,
 		`INSERT INTO {schema}.live_runs (id, task_id, task_name, kind, trigger_, scheduled_us, started_us, key, priority, instance, session, revision,
 			at_most_once, created_us, attempt, state)
-		SELECT u.id, u.task_id, coalesce(u.task_name, u.task_id), u.kind, u.trigger_, u.scheduled_us, u.started_us, u.key, u.priority, u.instance, u.session,
+		SELECT `+newID+`, u.task_id, coalesce(u.task_name, u.task_id), u.kind, u.trigger_, u.scheduled_us, u.started_us, u.key, u.priority, u.instance, u.session,
 			u.revision, u.at_most_once, u.created_us, 1, 'running'
-		FROM {lists} WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE `+sameFact+`)`,
+		FROM {lists} LEFT JOIN {schema}.ended_runs o ON `+sameFact,
 	)
 
-	insertLive = inBatches(inserts, `INSERT INTO {schema}.live_runs (`+runNames+`, priority) SELECT * FROM {lists}
-		WHERE NOT EXISTS (SELECT 1 FROM {schema}.ended_runs o WHERE `+sameFact+`)`)
-	insertEnded = inBatches(inserts, `INSERT INTO {schema}.ended_runs (`+runNames+`, priority) SELECT * FROM {lists}
-		WHERE NOT EXISTS (SELECT 1 FROM {schema}.live_runs o WHERE `+sameFact+`)`)
+	insertLive  = inBatches(inserts, insertRuns+` FROM {lists} LEFT JOIN {schema}.ended_runs o ON `+sameFact)
+	insertEnded = inBatches(inserts, strings.Replace(insertRuns, "live_runs", "ended_runs", 1)+` FROM {lists} LEFT JOIN {schema}.live_runs o ON `+sameFact)
+	insertRuns  = `INSERT INTO {schema}.live_runs (` + runNames + `, priority) SELECT ` + newID + strings.TrimPrefix(of("u", runNames+`, priority`), "u.id")
 
 	inserts = `id text, task_id text, task_name text, kind text, trigger_ text, scheduled_us bigint, until_us bigint null, count bigint,
 			attempt integer, state text, due_us bigint null, started_us bigint null, finished_us bigint null, output text, facts text, error text, stack text,
@@ -87,9 +88,11 @@ var (
 			AND (CASE WHEN o.trigger_ IN ('schedule', 'catch-up') THEN '' WHEN o.trigger_ = 'backfill' THEN 'backfill' ELSE o.id END)
 				= (CASE WHEN u.trigger_ IN ('schedule', 'catch-up') THEN '' WHEN u.trigger_ = 'backfill' THEN 'backfill' ELSE u.id END)`
 
+	newID = `CASE WHEN o.id IS NULL THEN u.id END`
+
 	// orDrop leaves out rows whose occurrence is taken, and tells which are left. Making sure of each row before it is inserted costs the
 	// server a good part of the time that the insert takes, and a claim hardly ever needs it: it tries without at first.
-	orDrop = ` ON CONFLICT DO NOTHING RETURNING id`
+	orDrop = ` WHERE o.id IS NULL ON CONFLICT DO NOTHING RETURNING id`
 
 	orderCancel = `UPDATE {schema}.live_runs r SET cancel = true, reason = u.reason, blocked_by = u.blocked_by
 		FROM ` + lists(`id text, task_id text, reason text, blocked_by text`) + `
@@ -279,7 +282,7 @@ func (w *writes) queueInserts() {
 		switch {
 		case in.State.Final():
 			final = append(final, in)
-		case begins(in.Run):
+		case in.Attempt == 1 && ledger.Begins(in.Run):
 			first = append(first, in)
 		default:
 			live = append(live, in)
@@ -294,22 +297,12 @@ func (w *writes) queueInserts() {
 		case careful:
 			w.t.queueBatch(b, orDrop, lists(rows)...).Query(w.note)
 		default:
-			w.t.queueBatch(b, "", lists(rows)...).Exec(all(len(rows)))
+			w.t.queueBatch(b, "", lists(rows)...)
 		}
 	}
 	insert(&beginRuns, first, beginLists)
 	insert(&insertLive, live, insertLists)
 	insert(&insertEnded, final, insertLists)
-}
-
-// all makes a transaction start over that has left out a row because its occurrence is taken.
-func all(n int) func(pgconn.CommandTag) error {
-	return func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != int64(n) {
-			return errRecorded
-		}
-		return nil
-	}
 }
 
 // wrote reports whether the row of a run was written.
@@ -323,13 +316,6 @@ func (w *writes) dropped() (dropped []*punctual.Run) {
 		}
 	}
 	return dropped
-}
-
-// begins reports whether a new run is a first attempt that begins, of which no more is known.
-func begins(r *punctual.Run) bool {
-	return r.State == punctual.StateRunning && r.Attempt == 1 && r.Count <= 1 && r.Until.IsZero() && r.DueAt.IsZero() && r.FinishedAt.IsZero() &&
-		r.Result.Output == "" && len(r.Result.Facts) == 0 && r.Error == "" && r.Stack == "" && r.Reason == "" && r.BlockedBy == "" &&
-		!r.CancelRequested && !r.WaitsForKey && len(r.History) == 0
 }
 
 func beginLists(rows []rowInsert) []any {

@@ -18,15 +18,13 @@ type refusal struct{ error }
 // errAgain makes a transaction start over.
 var errAgain = errors.New("postgres: another transaction was in the way")
 
-// errRecorded makes a transaction start over and look at every row that it inserts.
-var errRecorded = errors.New("postgres: an occurrence is recorded already")
-
 // Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 	uniqueViolation      = "23505"
+	notNullViolation     = "23502"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
 	undefinedSchema      = "3F000"
@@ -51,7 +49,10 @@ func conflict(err error) bool {
 // taken reports whether an inserted run found its occurrence, or its id, taken.
 func taken(err error) bool {
 	var inner *pgconn.PgError
-	return errors.Is(err, errRecorded) || errors.As(err, &inner) && inner.Code == uniqueViolation && strings.HasSuffix(inner.TableName, "_runs")
+	if !errors.As(err, &inner) || !strings.HasSuffix(inner.TableName, "_runs") {
+		return false
+	}
+	return inner.Code == uniqueViolation || inner.Code == notNullViolation && inner.ColumnName == "id"
 }
 
 func codeOf(err error) string {

@@ -334,7 +334,7 @@ func (e *ends) commit() error {
 	}
 	if len(final) > 0 {
 		t.queue(removeLive, whole(final, func(r *rowInsert) string { return r.ID }))
-		t.queueBatch(&insertEnded, "", insertLists(final)...).Exec(all(len(final)))
+		t.queueBatch(&insertEnded, "", insertLists(final)...)
 	}
 	for query, rows := range map[string][]rowInsert{noteLive: live, noteEnded: done} {
 		if len(rows) > 0 {

@@ -3,7 +3,9 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -87,6 +89,12 @@ func (n *name) ScanBytes(text []byte) error {
 // runNames are the columns of a run, in the order of scanRun; live_runs has the priority besides.
 const runNames = `id, task_id, task_name, kind, trigger_, scheduled_us, until_us, count, attempt, state, due_us, started_us, finished_us, output,
 	facts, error, stack, reason, blocked_by, instance, session, revision, at_most_once, cancel, created_us, history, key, key_wait`
+
+// of says of which table columns are.
+func of(table, columns string) string {
+	names := strings.FieldsFunc(columns, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	return table + "." + strings.Join(names, ", "+table+".")
+}
 
 func scanRun(rows pgx.Rows) (punctual.Run, error) {
 	var r punctual.Run

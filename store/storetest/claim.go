@@ -365,6 +365,52 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		name:    "records what differs among many that start together",
+		promise: "each of many runs that one claim starts gets a row of its own, whatever it has in common with others, and one whose occurrence is taken none",
+		check: func(f *fixture) {
+			const n = 120
+			// Of each forty the first twenty are alike, and those behind them differ in more and more.
+			shapes := []shape{
+				kind("k"), func(t *punctual.Task, _ *punctual.Status) { t.Priority = punctual.MaxPriority }, func(t *punctual.Task, _ *punctual.Status) { t.ConcurrencyKey = "key of " + t.ID },
+				func(t *punctual.Task, _ *punctual.Status) { t.Name = "name of " + t.ID }, func(t *punctual.Task, _ *punctual.Status) { t.Revision = 7 },
+				owed(at(-time.Second)), func(t *punctual.Task, _ *punctual.Status) { t.Payload = json.RawMessage(`"` + t.ID + `"`) },
+			}
+			taken := map[string]bool{}
+			for i := range n {
+				id := fmt.Sprintf("task-%05d", i)
+				all := []shape{owed(f.now)}
+				if i%40 >= 20 {
+					all = append(all, shapes[:1+i%len(shapes)]...)
+				}
+				f.add(id, all...)
+				if i%40 == 7 {
+					old := f.ended(id, punctual.StateSucceeded, f.now)
+					old.Trigger, old.ScheduledAt = punctual.TriggerSchedule, f.now
+					f.put(old)
+					taken[id] = true
+				}
+			}
+			reply := f.claim(n)
+			f.same(n, reply.Decided, "ClaimReply.Decided")
+			f.same(n-len(taken), len(reply.Started), "number of started runs")
+			seen := map[string]bool{}
+			for _, run := range reply.Started {
+				f.check(!taken[run.TaskID] && !seen[run.TaskID], "a run of %s is started that must not be", run.TaskID)
+				seen[run.TaskID] = true
+				f.same(bare(run), f.run(run.ID), "ledger row")
+				task := f.see(run.TaskID).Record.Task
+				f.same([]any{task.Kind, task.Name, task.Revision, task.Payload}, []any{run.Kind, run.TaskName, run.Revision, run.Payload}, "the run of %s", run.TaskID)
+			}
+			for i := range n {
+				id := fmt.Sprintf("task-%05d", i)
+				st := f.see(id).Record.Status
+				f.same(st.LastOccurrence.Add(time.Minute), st.NextRunAt, "NextRunAt of %s", id)
+				f.check(st.NextRunAt.After(f.now), "%s is still due", id)
+				f.same(1, len(f.runs(punctual.RunQuery{TaskID: id})), "number of runs of %s", id)
+			}
+		},
+	},
+	{
 		name:    "leaves policies to decide",
 		promise: "a store interprets neither Disabled nor Paused: what is due is shown",
 		check: func(f *fixture) {
