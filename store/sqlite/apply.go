@@ -126,9 +126,7 @@ func (s *Store) applyTask(tx *txn, id string, row int64, v *punctual.View, c *pu
 		_, err = tx.exec(moveRuns, c.Task.Priority, id, c.Task.Priority)
 		return err
 	case st != nil && ledger.OnlyMoves(v.Record, st):
-		tx.args = append(tx.args[:0], toMicros(st.NextRunAt), toMicros(st.LastOccurrence), row)
-		_, err := tx.exec(moveTask, tx.args...)
-		return err
+		return move(tx, row, st)
 	case st != nil:
 		_, err := tx.exec(updateStatus, st.Paused, toMicros(st.Anchor), toMicros(st.NextRunAt), toMicros(st.LastOccurrence),
 			st.Delay.Microseconds(), st.Skipping.RunID, st.Skipping.Reason, st.Skipping.BlockedBy, st.Skipping.Count,
@@ -136,6 +134,13 @@ func (s *Store) applyTask(tx *txn, id string, row int64, v *punctual.View, c *pu
 		return err
 	}
 	return nil
+}
+
+// move moves the task in a row on.
+func move(tx *txn, row int64, st *punctual.Status) error {
+	tx.args = append(tx.args[:0], toMicros(st.NextRunAt), toMicros(st.LastOccurrence), row)
+	_, err := tx.exec(moveTask, tx.args...)
+	return err
 }
 
 // liveRuns is what a View tells about a task's running and waiting runs.

@@ -152,6 +152,7 @@ func (c *claim) decideAll(due []candidate) error {
 	if err != nil {
 		return err
 	}
+	firings := make([]firing, 0, len(due))
 	for _, d := range due {
 		if n, limited := c.left[d.kind]; limited && n <= 0 {
 			continue
@@ -175,7 +176,9 @@ func (c *claim) decideAll(due []candidate) error {
 			continue
 		}
 		bounded, before := v.Slots < c.req.Limit-len(c.reply.Started), len(c.reply.Started)
-		if c.reply.Started, _, err = c.apply(c.tx, d.id, t.row, &v, due, &change, c.reply.Started); err != nil {
+		if f, ok := firingOf(t, &change); ok {
+			firings, c.reply.Started = append(firings, f), append(c.reply.Started, *f.run)
+		} else if c.reply.Started, _, err = c.apply(c.tx, d.id, t.row, &v, due, &change, c.reply.Started); err != nil {
 			return err
 		}
 		c.begin(t, c.reply.Started[before:], keys)
@@ -183,10 +186,14 @@ func (c *claim) decideAll(due []candidate) error {
 			c.reply.Decided++
 		}
 		if change.Deferred && !bounded || len(c.reply.Started) >= c.req.Limit {
-			return nil
+			break
 		}
 	}
-	return nil
+	dropped, err := fire(c.tx, firings)
+	if len(dropped) > 0 {
+		c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool { return slices.Contains(dropped, run.ID) })
+	}
+	return err
 }
 
 // read finds what is due at a time and reads and decodes the tasks.

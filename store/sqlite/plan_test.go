@@ -14,7 +14,7 @@ import (
 var hot = []string{
 	sources[0].lanes, sources[0].all, sources[0].due, sources[1].lanes, sources[1].all, sources[1].due, selectTasks, selectPendingDue, selectLive, selectKeys, selectSession,
 	selectTask, selectPending, selectRun, selectRuns, selectThere, selectLeft, selectWaiting, selectDelayed, selectOrders,
-	insertRun, startRun, updateRun, finishRun, endRun, updateStatus, moveTask, upsertTask, moveRuns, releaseWaiting, passOnKey, countDelay, renewSession, countNews,
+	insertRun, startRun, updateRun, finishRun, endRun, updateStatus, moveTask, moveTasks, startRuns, selectBegun, upsertTask, moveRuns, releaseWaiting, passOnKey, countDelay, renewSession, countNews,
 }
 
 // What the engine asks again and again goes along an index, however many tasks and runs there are, and not along a task's history.
