@@ -73,9 +73,8 @@ var (
 		FROM {lists} LEFT JOIN {schema}.ended_runs o ON `+sameFact,
 	)
 
-	insertLive  = inBatches(inserts, insertRuns+` FROM {lists} LEFT JOIN {schema}.ended_runs o ON `+sameFact)
-	insertEnded = inBatches(inserts, strings.Replace(insertRuns, "live_runs", "ended_runs", 1)+` FROM {lists} LEFT JOIN {schema}.live_runs o ON `+sameFact)
-	insertRuns  = `INSERT INTO {schema}.live_runs (` + runNames + `, priority) SELECT ` + newID + strings.TrimPrefix(of("u", runNames+`, priority`), "u.id")
+	insertLive  = insertRuns("live_runs", "ended_runs")
+	insertEnded = insertRuns("ended_runs", "live_runs")
 
 	inserts = `id text, task_id text, task_name text, kind text, trigger_ text, scheduled_us bigint, until_us bigint null, count bigint,
 			attempt integer, state text, due_us bigint null, started_us bigint null, finished_us bigint null, output text, facts text, error text, stack text,
@@ -100,6 +99,13 @@ var (
 
 	setFaults = `UPDATE {schema}.tasks t SET fault = u.fault FROM ` + lists(`id text, fault text`) + ` WHERE t.id = u.id`
 )
+
+// insertRuns inserts whole rows into one of the tables of runs.
+func insertRuns(table, other string) batch {
+	const names = runNames + `, priority`
+	return inBatches(inserts, `INSERT INTO {schema}.`+table+` (`+names+`)
+		SELECT `+newID+strings.TrimPrefix(of("u", names), "u.id")+` FROM {lists} LEFT JOIN {schema}.`+other+` o ON `+sameFact)
+}
 
 // writes collects the changes of any number of tasks, each of which is locked, so that they can be written together.
 type writes struct {
