@@ -332,6 +332,9 @@ func (c *claim) apply(b *batch) error {
 	c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool {
 		if missing[run.ID] {
 			freed = append(freed, run.ConcurrencyKey)
+			if _, limited := c.left[run.Kind]; limited {
+				c.left[run.Kind]++
+			}
 		}
 		return missing[run.ID]
 	})

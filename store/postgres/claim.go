@@ -309,8 +309,8 @@ func (c *claim) finish() error {
 	t := c.t
 	c.writes.t = t
 	c.writes.queue()
-	if c.writes.keyed {
-		// A run that is dropped does not hold its key after all, and another may have been told to wait for it.
+	if c.writes.keyed || t.careful {
+		// A run that is dropped holds no key after all, for which another may have been told to wait, and no slot of its kind.
 		if err := t.send(); err != nil {
 			return err
 		}
@@ -318,6 +318,9 @@ func (c *claim) finish() error {
 		var passed int64
 		for _, run := range c.writes.dropped() {
 			freed = append(freed, run.ConcurrencyKey)
+			if _, limited := c.left[run.Kind]; limited && run.State == punctual.StateRunning {
+				c.left[run.Kind]++
+			}
 		}
 		passOn(t, freed, c.reply.Now, &passed)
 	}

@@ -39,7 +39,7 @@ func conflict(err error) bool {
 	case serializationFailure, deadlockDetected:
 		return true
 	case uniqueViolation:
-		// Two transactions have made the same task. All other rows that may be there already are inserted with ON CONFLICT.
+		// Two transactions have made the same task. Of other rows that are there already taken speaks.
 		var inner *pgconn.PgError
 		return errors.As(err, &inner) && inner.ConstraintName == "tasks_pkey"
 	}

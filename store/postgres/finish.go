@@ -16,7 +16,7 @@ import (
 
 var (
 	// lockDelayed locks, before the runs, the tasks whose next occurrence is counted from the end of a run. Where there was no such task at
-	// all the last time, nobody asks for it.
+	// all the last time, Finish does not ask for it.
 	lockDelayed = `SELECT t.id FROM {schema}.tasks t WHERE ` + anyDelayed + ` AND t.id = ANY ($1::text[]) AND t.delay_us > 0 ORDER BY t.id FOR NO KEY UPDATE`
 
 	// lockLive and lockEnded lock the rows of some runs, in this order: who has ended meanwhile is found by the second.
@@ -104,6 +104,7 @@ type finish struct {
 	items    []punctual.Finish
 	reply    punctual.FinishReply
 	released bool
+	ordered  bool // tasks with delays were locked before runs
 }
 
 // final lists the items whose attempts are followed by no other, by their places, in the order of locks; each run once.
@@ -122,8 +123,7 @@ func (f *finish) final() []int {
 // most records the outcomes that need no look at their rows.
 func (f *finish) most(now time.Time) error {
 	t := f.t
-	ordered := t.s.delays.Load()
-	if ordered {
+	if f.ordered = t.s.delays.Load(); f.ordered {
 		tasks := make([]string, len(f.items))
 		for i := range f.items {
 			tasks[i] = f.items[i].TaskID
@@ -171,8 +171,13 @@ func (f *finish) most(now time.Time) error {
 		return err
 	}
 	f.now = f.reply.Now
-	t.s.delays.Store(f.delays)
-	if f.delays && !ordered {
+	return f.inOrder()
+}
+
+// inOrder makes the transaction start over that has found delays to count and has not locked the tasks first.
+func (f *finish) inOrder() error {
+	f.t.s.delays.Store(f.delays)
+	if f.delays && !f.ordered {
 		return fmt.Errorf("%w: delays are counted from the ends of runs, and the tasks were not locked first", errAgain)
 	}
 	return nil
@@ -212,6 +217,9 @@ func (f *finish) rest() error {
 	f.lookAround(f.now) // again, now that more is locked
 	there := tasksThere(t, mayGo)
 	if err := t.send(); err != nil {
+		return err
+	}
+	if err := f.inOrder(); err != nil {
 		return err
 	}
 	runs := make(map[string]*punctual.Run, len(found))

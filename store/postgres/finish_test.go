@@ -57,10 +57,11 @@ func TestFinishLocksTasksBeforeRunsOnceThereAreDelays(t *testing.T) {
 	assert.Equal(t, end.Add(time.Minute).UTC(), task.NextRunAt)
 }
 
-// beforeBatch is a pgx.BatchTracer that does something once, before the first batch that has a statement.
+// beforeBatch is a pgx.BatchTracer that does something once, before the first batch that has a statement. It counts how often it sees each.
 type beforeBatch struct {
 	statement string
 	do        func()
+	seen      map[string]int
 }
 
 func (b *beforeBatch) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
@@ -70,6 +71,7 @@ func (b *beforeBatch) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEn
 
 func (b *beforeBatch) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	for _, q := range data.Batch.QueuedQueries {
+		b.seen[q.SQL]++
 		if do := b.do; q.SQL == b.statement && do != nil {
 			b.do = nil
 			do()
@@ -82,35 +84,53 @@ func (b *beforeBatch) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEn
 
 // Finish looks at rows one by one after it has recorded what it can without, and others may do something to their tasks in between.
 func TestFinishReleasesARunThatBeganToWaitMeanwhile(t *testing.T) {
+	s, reply, _ := finishWhile(t, punctual.Change{Insert: []punctual.Run{runOfTask("b", punctual.StatePending)}})
+	waited, err := s.Run(t.Context(), "b")
+	require.NoError(t, err)
+	assert.Equal(t, reply.Now, waited.DueAt)
+}
+
+// What it finds then may be the first delay.
+func TestFinishStartsOverWhenATaskGotADelayMeanwhile(t *testing.T) {
+	_, _, seen := finishWhile(t, punctual.Change{
+		Task: &punctual.Task{ID: "task", Schedule: punctual.Every(time.Minute).AfterCompletion(), Revision: 2}, Status: &punctual.Status{Delay: time.Minute},
+	})
+	assert.Equal(t, map[string]int{lockDelayed: 1, lockLive: 2}, seen)
+}
+
+func runOfTask(id string, state punctual.State) punctual.Run {
+	return punctual.Run{ID: id, TaskID: "task", TaskName: "task", Trigger: punctual.TriggerManual, ScheduledAt: time.Unix(1, 0), Attempt: 1, State: state}
+}
+
+// finishWhile hands in an attempt that will be followed by another, and changes the task before its row is looked at. It says how often some statements
+// were sent.
+func finishWhile(t *testing.T, change punctual.Change) (s *Store, reply punctual.FinishReply, seen map[string]int) {
+	t.Helper()
 	other := crowded(t, 0)
 	config := other.pool.Config()
-	tracer := &beforeBatch{statement: other.text(lockLive)}
+	tracer := &beforeBatch{statement: other.text(lockLive), seen: make(map[string]int)}
 	config.ConnConfig.Tracer = tracer
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
-	defer pool.Close()
-	s, err := New(t.Context(), pool, WithSchema(other.schema))
+	s, err = New(t.Context(), pool, WithSchema(other.schema))
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
-
-	run := func(id string, state punctual.State) punctual.Run {
-		return punctual.Run{ID: id, TaskID: "task", TaskName: "task", Trigger: punctual.TriggerManual, ScheduledAt: time.Unix(1, 0), Attempt: 1, State: state}
-	}
-	add := func(change punctual.Change) {
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		pool.Close()
+	})
+	edit := func(change punctual.Change) {
 		_, err := other.Edit(t.Context(), punctual.EditRequest{TaskID: "task", Decide: func(punctual.View) (punctual.Change, error) { return change, nil }})
 		require.NoError(t, err)
 	}
-	add(punctual.Change{
-		Task: &punctual.Task{ID: "task", Schedule: punctual.Every(time.Minute), Revision: 1}, Status: &punctual.Status{}, Insert: []punctual.Run{run("a", punctual.StateRunning)},
+	edit(punctual.Change{
+		Task: &punctual.Task{ID: "task", Schedule: punctual.Every(time.Minute), Revision: 1}, Status: &punctual.Status{}, Insert: []punctual.Run{runOfTask("a", punctual.StateRunning)},
 	})
-	tracer.do = func() { add(punctual.Change{Insert: []punctual.Run{run("b", punctual.StatePending)}}) }
-	reply, err := s.Finish(t.Context(), punctual.FinishRequest{Items: []punctual.Finish{
+	tracer.do = func() { edit(change) }
+	reply, err = s.Finish(t.Context(), punctual.FinishRequest{Items: []punctual.Finish{
 		{RunID: "a", TaskID: "task", Attempt: 1, State: punctual.StatePending, RetryAt: time.Unix(100, 0), FinishedAt: time.Unix(10, 0)},
 	}})
 	require.NoError(t, err)
 	assert.Equal(t, []punctual.Verdict{punctual.VerdictApplied}, reply.Verdicts)
 	require.Nil(t, tracer.do)
-	waited, err := s.Run(t.Context(), "b")
-	require.NoError(t, err)
-	assert.Equal(t, reply.Now, waited.DueAt)
+	return s, reply, map[string]int{lockDelayed: tracer.seen[s.text(lockDelayed)], lockLive: tracer.seen[s.text(lockLive)]}
 }

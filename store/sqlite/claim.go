@@ -191,7 +191,13 @@ func (c *claim) decideAll(due []candidate) error {
 	}
 	dropped, err := fire(c.tx, firings)
 	if len(dropped) > 0 {
-		c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool { return slices.Contains(dropped, run.ID) })
+		c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool {
+			drop := slices.Contains(dropped, run.ID)
+			if _, limited := c.left[run.Kind]; drop && limited {
+				c.left[run.Kind]++
+			}
+			return drop
+		})
 	}
 	return err
 }

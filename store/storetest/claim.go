@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -408,6 +409,20 @@ var claimCases = []testCase{
 				f.check(st.NextRunAt.After(f.now), "%s is still due", id)
 				f.same(1, len(f.runs(punctual.RunQuery{TaskID: id})), "number of runs of %s", id)
 			}
+		},
+	},
+	{
+		name:    "gives back the slot of a start that is dropped",
+		promise: "a start that is dropped since its occurrence has a row takes no slot of its kind, and what else of the kind is due starts",
+		check: func(f *fixture) {
+			f.add("a", kind("k"), owed(at(-time.Second)))
+			f.add("b", kind("k"), owed(f.now))
+			f.add("c", owed(at(-time.Second)))
+			old := f.ended("a", punctual.StateSucceeded, f.now)
+			old.Trigger, old.ScheduledAt = punctual.TriggerSchedule, at(-time.Second)
+			f.put(old)
+			reply := f.claimAs(punctual.ClaimRequest{Limit: 10, KindLimits: map[string]int{"k": 1}, Decide: f.startDue})
+			f.same([]string{"b", "c"}, slices.Sorted(slices.Values(taskIDs(reply.Started))), "tasks of the started runs")
 		},
 	},
 	{
