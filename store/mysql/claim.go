@@ -27,7 +27,7 @@ type claim struct {
 	t     *txn
 	req   punctual.ClaimRequest
 	reply punctual.ClaimReply
-	left  map[string]int // what may still be started of kinds that have a limit of their own
+	left  ledger.Left // what may still be started of kinds that have a limit of their own
 }
 
 // Claim implements punctual.Store.
@@ -226,12 +226,12 @@ func (c *claim) decideAll(rows []*taskRow) error {
 	}
 	b := batch{now: c.reply.Now}
 	for _, d := range c.due(tasks, pending) {
-		if n, limited := c.left[d.kind]; limited && n <= 0 {
+		if !c.left.Admits(d.kind) {
 			continue
 		}
 		t := tasks[d.id]
 		key := t.Task.ConcurrencyKey
-		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.slots(t.kind, pending[d.id])}
+		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.left.Slots(c.req.Limit-len(c.reply.Started), t.kind, pending[d.id])}
 		lives[d.id].show(&v)
 		keys.Show(key, &v)
 		var change punctual.Change
@@ -305,9 +305,7 @@ func (c *claim) begin(t *taskRow, change *punctual.Change, keys ledger.Keys) {
 			task := ledger.CloneTask(t.Task)
 			run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
 			c.reply.Started = append(c.reply.Started, run)
-			if n, limited := c.left[run.Kind]; limited {
-				c.left[run.Kind] = n - 1
-			}
+			c.left.Take(run.Kind)
 			keys.Start(&run)
 		}
 	}
@@ -332,26 +330,10 @@ func (c *claim) apply(b *batch) error {
 	c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool {
 		if missing[run.ID] {
 			freed = append(freed, run.ConcurrencyKey)
-			if _, limited := c.left[run.Kind]; limited {
-				c.left[run.Kind]++
-			}
+			c.left.Return(run.Kind)
 		}
 		return missing[run.ID]
 	})
 	_, err = passOn(c.t, freed, c.reply.Now)
 	return err
-}
-
-// slots is how many runs may be started for a task of a kind with some pending runs.
-func (c *claim) slots(kind string, pending []punctual.Run) int {
-	slots := c.req.Limit - len(c.reply.Started)
-	if n, limited := c.left[kind]; limited {
-		slots = min(slots, n)
-	}
-	for i := range pending {
-		if n, limited := c.left[pending[i].Kind]; limited {
-			slots = min(slots, n)
-		}
-	}
-	return max(slots, 0)
 }

@@ -173,20 +173,14 @@ func kindsOf(known []lane) []string {
 	return slices.Compact(kinds)
 }
 
-// admits reports whether anything of a kind may still be started.
-func (c *claim) admits(kind string) bool {
-	n, limited := c.left[kind]
-	return !limited || n > 0
-}
-
 // wants reports whether the claim is about a kind, and anything of it may still be started.
 func (c *claim) wants(kind string) bool {
-	return c.admits(kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, kind))
+	return c.left.Admits(kind) && (c.req.Kinds == nil || slices.Contains(c.req.Kinds, kind))
 }
 
 // find returns up to limit tasks for which something is due, in due order, each once, without those that were passed over.
 func (c *claim) find(limit int, passed []string, of []what) ([]candidate, error) {
-	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, c.reply.Now.UnixMicro(), limit, passed, of)
+	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.left.Admits, c.reply.Now.UnixMicro(), limit, passed, of)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +189,7 @@ func (c *claim) find(limit int, passed []string, of []what) ([]candidate, error)
 
 // next is when the first item of the kinds that are asked for is due; zero when none is.
 func (c *claim) next() (time.Time, error) {
-	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.admits, forever, 1, nil, tasksAndRuns)
+	found, err := c.t.store.find(c.t.ctx, c.t.querier, c.req.Kinds, c.left.Admits, forever, 1, nil, tasksAndRuns)
 	if err != nil || len(found) == 0 {
 		return time.Time{}, err
 	}

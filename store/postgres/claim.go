@@ -83,8 +83,8 @@ type claim struct {
 	t       *txn
 	req     punctual.ClaimRequest
 	reply   punctual.ClaimReply
-	last    spot           // of the task that was taken last, when it filled the limit and there are no limits of kinds
-	left    map[string]int // what may still be started of kinds that have a limit of their own
+	last    spot        // of the task that was taken last, when it filled the limit and there are no limits of kinds
+	left    ledger.Left // what may still be started of kinds that have a limit of their own
 	due     []*candidate
 	rooms   []*candidateRoom // of what is due
 	live    lives
@@ -243,11 +243,11 @@ func (c *claim) look() error {
 func (c *claim) decideAll() {
 	c.writes = writes{t: c.t, now: c.reply.Now}
 	for _, d := range c.due {
-		if n, limited := c.left[d.kind]; limited && n <= 0 {
+		if !c.left.Admits(d.kind) {
 			continue
 		}
 		key, pending := d.Task.ConcurrencyKey, c.pending[d.id]
-		v := punctual.View{Now: c.reply.Now, Record: &d.Record, Pending: pending, Slots: c.slots(d.Task.Kind, pending)}
+		v := punctual.View{Now: c.reply.Now, Record: &d.Record, Pending: pending, Slots: c.left.Slots(c.req.Limit-len(c.started), d.Task.Kind, pending)}
 		c.live[d.id].show(&v)
 		c.keys.Show(key, &v)
 		var change punctual.Change
@@ -282,26 +282,10 @@ func (c *claim) begin(d *candidate, change *punctual.Change) {
 				continue
 			}
 			c.started = append(c.started, started{d, run})
-			if n, limited := c.left[run.Kind]; limited {
-				c.left[run.Kind] = n - 1
-			}
+			c.left.Take(run.Kind)
 			c.keys.Start(run)
 		}
 	}
-}
-
-// slots is how many runs may be started for a task of a kind with some pending runs.
-func (c *claim) slots(kind string, pending []punctual.Run) int {
-	slots := c.req.Limit - len(c.started)
-	if n, limited := c.left[kind]; limited {
-		slots = min(slots, n)
-	}
-	for i := range pending {
-		if n, limited := c.left[pending[i].Kind]; limited {
-			slots = min(slots, n)
-		}
-	}
-	return max(slots, 0)
 }
 
 // finish writes, looks for what is due next, and commits.
@@ -318,8 +302,8 @@ func (c *claim) finish() error {
 		var passed int64
 		for _, run := range c.writes.dropped() {
 			freed = append(freed, run.ConcurrencyKey)
-			if _, limited := c.left[run.Kind]; limited && run.State == punctual.StateRunning {
-				c.left[run.Kind]++
+			if run.State == punctual.StateRunning {
+				c.left.Return(run.Kind)
 			}
 		}
 		passOn(t, freed, c.reply.Now, &passed)

@@ -18,7 +18,7 @@ func table(columns string, usual bool) string {
 	for i, column := range strings.Split(columns, ",") {
 		words := strings.Fields(column)
 		name, param := words[0], fmt.Sprintf("$%d::%s", i+1, words[1])
-		if usual && words[len(words)-1] == once {
+		if usual && isOnce(column) {
 			values = append(values, param+" AS "+name)
 			continue
 		}
@@ -35,8 +35,8 @@ func table(columns string, usual bool) string {
 	return fmt.Sprintf("(SELECT %s FROM unnest(%s) AS l (%s)) AS u", strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(names, ", "))
 }
 
-// once marks the columns of a batch that usually have one value for all rows.
-const once = "once"
+// isOnce reports whether a column is marked with "once": in most batches it has one value for all rows.
+func isOnce(column string) bool { return strings.HasSuffix(column, " once") }
 
 // batch is a statement about the rows of lists in two texts. When all columns that are marked have one value, these go to the server as they are,
 // which then need not pick them from lists for each row.
@@ -50,7 +50,7 @@ func inBatches(columns, statement string) (b batch) {
 	b.general = strings.ReplaceAll(statement, "{lists}", table(columns, false))
 	b.usual = strings.ReplaceAll(statement, "{lists}", table(columns, true))
 	for i, column := range strings.Split(columns, ",") {
-		if strings.HasSuffix(column, once) {
+		if isOnce(column) {
 			b.once = append(b.once, i)
 		}
 	}

@@ -30,7 +30,7 @@ type claim struct {
 	tx    *txn
 	req   punctual.ClaimRequest
 	reply punctual.ClaimReply
-	left  map[string]int      // what may still be started of kinds that have a limit of their own
+	left  ledger.Left         // what may still be started of kinds that have a limit of their own
 	tasks map[string]*taskRow // those that were read
 	due   *dueRows
 }
@@ -154,12 +154,12 @@ func (c *claim) decideAll(due []candidate) error {
 	}
 	firings := make([]firing, 0, len(due))
 	for _, d := range due {
-		if n, limited := c.left[d.kind]; limited && n <= 0 {
+		if !c.left.Admits(d.kind) {
 			continue
 		}
 		t := c.tasks[d.id]
 		key := t.Task.ConcurrencyKey
-		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.slots(t.Task.Kind, pending[d.id])}
+		v := punctual.View{Now: c.reply.Now, Record: &t.Record, Pending: pending[d.id], Slots: c.left.Slots(c.req.Limit-len(c.reply.Started), t.Task.Kind, pending[d.id])}
 		lives[d.id].show(&v)
 		keys.Show(key, &v)
 		var change punctual.Change
@@ -193,8 +193,8 @@ func (c *claim) decideAll(due []candidate) error {
 	if len(dropped) > 0 {
 		c.reply.Started = slices.DeleteFunc(c.reply.Started, func(run punctual.Run) bool {
 			drop := slices.Contains(dropped, run.ID)
-			if _, limited := c.left[run.Kind]; drop && limited {
-				c.left[run.Kind]++
+			if drop {
+				c.left.Return(run.Kind)
 			}
 			return drop
 		})
@@ -259,25 +259,9 @@ func (c *claim) begin(t *taskRow, started []punctual.Run, keys ledger.Keys) {
 	for i := range started {
 		run, task := &started[i], ledger.CloneTask(t.Task)
 		run.Payload, run.Labels, run.History = task.Payload, task.Labels, cutHistory(run.History)
-		if n, limited := c.left[run.Kind]; limited {
-			c.left[run.Kind] = n - 1
-		}
+		c.left.Take(run.Kind)
 		keys.Start(run)
 	}
-}
-
-// slots is how many runs may be started for a task of a kind with some pending runs.
-func (c *claim) slots(kind string, pending []punctual.Run) int {
-	slots := c.req.Limit - len(c.reply.Started)
-	if n, limited := c.left[kind]; limited {
-		slots = min(slots, n)
-	}
-	for i := range pending {
-		if n, limited := c.left[pending[i].Kind]; limited {
-			slots = min(slots, n)
-		}
-	}
-	return max(slots, 0)
 }
 
 // aliveSession refuses a session that is dead or unknown.

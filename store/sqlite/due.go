@@ -105,7 +105,7 @@ func (c candidate) Place() (rank int64, id string) { return c.rank, c.id }
 // find returns the tasks for which something is due, up to the limit of the request, in due order, each once.
 func (c *claim) find(q querier, all []lane, now int64) ([]candidate, error) {
 	limit := c.req.Limit
-	ready := slices.DeleteFunc(slices.Clone(all), func(l lane) bool { return l.first > now || !c.admits(l.kind) })
+	ready := slices.DeleteFunc(slices.Clone(all), func(l lane) bool { return l.first > now || !c.left.Admits(l.kind) })
 	slices.SortFunc(ready, func(a, b lane) int { return cmp.Compare(a.first-a.head(), b.first-b.head()) })
 	var found []candidate
 	last := int64(math.MaxInt64) // the rank of the limit-th that was found: what comes behind it need not be read
@@ -145,17 +145,11 @@ func (c *claim) scanDueRun(rows rows) (d candidate, err error) {
 	return d, err
 }
 
-// admits reports whether anything of a kind may still be started.
-func (c *claim) admits(kind string) bool {
-	n, limited := c.left[kind]
-	return !limited || n > 0
-}
-
 // next is when the first item of some lanes is due.
 func (c *claim) next(all []lane) (us int64, ok bool) {
 	us = math.MaxInt64
 	for _, l := range all {
-		if c.admits(l.kind) && l.first < us {
+		if c.left.Admits(l.kind) && l.first < us {
 			us, ok = l.first, true
 		}
 	}
